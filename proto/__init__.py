@@ -1,0 +1,1 @@
+"""Every wire format of Chorale, written once. Imports nothing of ours."""

@@ -1,0 +1,54 @@
+"""What control plane and media nodes tell each other, on whatever carries it (a pipe in one process, the bus between)."""
+
+from typing import Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+
+class Claims(Struct, frozen=True):
+    """The claims of a grant: an EdDSA (Ed25519) JWT that lets one user into one room of one node, once."""
+
+    aud: str  # node id
+    sub: UUID  # user
+    room: UUID  # channel
+    sid: UUID  # voice session
+    jti: str  # single use
+    iat: int
+    exp: int  # iat + GRANT_SECONDS
+
+
+GRANT_SECONDS = 60
+GRANT_ALGORITHM = "EdDSA"
+
+EndReason = Literal["left", "replaced", "removed", "lost", "shutdown"]
+
+
+class SessionStarted(Struct, tag=True, frozen=True):
+    session_id: UUID
+    channel_id: UUID
+    user_id: UUID
+    muted: bool = False
+
+
+class SessionMuted(Struct, tag=True, frozen=True):
+    session_id: UUID
+    muted: bool
+
+
+class SessionEnded(Struct, tag=True, frozen=True):
+    session_id: UUID
+    reason: EndReason
+
+
+MediaEvent = SessionStarted | SessionMuted | SessionEnded
+
+
+class EndSession(Struct, tag=True, frozen=True):
+    """Idempotent. A session the node does not know (yet) is answered by `SessionEnded`, and its grant is not accepted later."""
+
+    session_id: UUID
+    reason: EndReason
+
+
+MediaCommand = EndSession
