@@ -127,9 +127,7 @@ impl Agent {
         let id = message.transaction_id();
         match refusal {
             None => stun::binding_success(out, id, path.remote, &self.key),
-            Some(Refusal::RoleConflict) => {
-                stun::binding_error(out, id, 487, "Role Conflict", &[], Some(&self.key))
-            }
+            Some(Refusal::RoleConflict) => stun::binding_error(out, id, 487, "Role Conflict", &[], Some(&self.key)),
             Some(Refusal::UnknownAttribute) => {
                 let mut unknown = [0u16; 4];
                 let mut count = 0;

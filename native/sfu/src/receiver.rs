@@ -173,8 +173,7 @@ impl Receiver {
                 Some(at) => packet.now.saturating_duration_since(at),
                 None => Duration::MAX,
             };
-            let (index, longest) =
-                self.streams.iter().map(quiet).enumerate().max_by_key(|(_, quiet)| *quiet)?;
+            let (index, longest) = self.streams.iter().map(quiet).enumerate().max_by_key(|(_, quiet)| *quiet)?;
             let yields = self.streams[index].follows.is_none() || longest >= YIELD_AFTER;
             yields.then_some(index)
         })?;

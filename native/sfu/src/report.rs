@@ -54,7 +54,9 @@ pub(crate) fn write(peer: &mut Peer, room: &Room, clock: Clock, now: Instant, ou
     let mut writer = Writer::new(&mut out[..]);
     let mut first = None;
     for stream in &mut peer.receiver.streams {
-        let Some(slot) = stream.follows() else { continue };
+        let Some(slot) = stream.follows() else {
+            continue;
+        };
         if stream.packets == stream.reported {
             continue;
         }

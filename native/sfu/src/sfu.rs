@@ -27,7 +27,7 @@ use crate::{
 const BINDING: u16 = 0x001;
 /// What a forwarded packet may grow by: CSRC, level extension, authentication tag. A larger payload is no Opus frame.
 const MAX_PAYLOAD: usize = MAX_DATAGRAM - 12 - 4 - 8 - 16;
-/// Three Opus frames of 20 ms of digital silence: TOC, DTX-like minimal SILK/CELT payload that every decoder knows.
+/// 20 ms of digital silence (RFC 6716 §3.1: CELT, fullband, mono, one frame).
 const OPUS_SILENCE: &[u8] = &[0xF8, 0xFF, 0xFE];
 
 /// Why a peer cannot be added.
@@ -152,9 +152,10 @@ impl Sfu {
             return Err(Rejected::NoCsrc);
         }
         let room_slots = self.settings.audio_slots;
-        let room_key = *self.room_keys.entry(room).or_insert_with(|| {
-            self.rooms.insert(Room::new(room, room_slots, self.clock.base(), self.random.u32()))
-        });
+        let room_key = *self
+            .room_keys
+            .entry(room)
+            .or_insert_with(|| self.rooms.insert(Room::new(room, room_slots, self.clock.base(), self.random.u32())));
         let random = &mut self.random;
         let peer = Peer {
             id,
@@ -188,7 +189,9 @@ impl Sfu {
 
     fn forget(&mut self, now: Instant, key: PeerKey) {
         self.release(now, key);
-        let Some(peer) = self.peers.remove(key) else { return };
+        let Some(peer) = self.peers.remove(key) else {
+            return;
+        };
         self.peer_keys.remove(&peer.id);
         self.by_ufrag.remove(&peer.local_ufrag);
         for path in peer.ice.paths() {
@@ -207,7 +210,9 @@ impl Sfu {
 
     /// The handshake is done: media may flow. Unknown peers are ignored.
     pub fn set_keys(&mut self, _now: Instant, id: PeerId, keys: Keys, out: &mut impl Output) {
-        let Some(peer) = self.peer_keys.get(&id).and_then(|key| self.peers.get_mut(*key)) else { return };
+        let Some(peer) = self.peer_keys.get(&id).and_then(|key| self.peers.get_mut(*key)) else {
+            return;
+        };
         if peer.srtp.is_some() {
             return; // one association, one set of keys: a second would reuse nonces
         }
@@ -224,7 +229,9 @@ impl Sfu {
 
     /// Packets of a muted source go nowhere.
     pub fn set_muted(&mut self, now: Instant, id: PeerId, muted: bool, _out: &mut impl Output) {
-        let Some(key) = self.peer_keys.get(&id).copied() else { return };
+        let Some(key) = self.peer_keys.get(&id).copied() else {
+            return;
+        };
         if let Some(source) = self.peers[key].source.as_mut() {
             source.muted = muted;
         }
@@ -321,9 +328,7 @@ impl Sfu {
             return Err(Drop::Malformed);
         }
         let source = peer.source.as_mut().ok_or(Drop::UnknownSource)?;
-        if let Some(old) = source.accept(&header, packet)? {
-            srtp.inbound.forget(old);
-        }
+        source.accept(&header, packet)?;
         peer.traffic.received(sealed_len);
         source.reception.received(opened.index, header.timestamp, now.saturating_duration_since(self.clock.base()));
         if source.muted {
@@ -392,9 +397,13 @@ impl Sfu {
 
     /// Give back the slot that `key` holds, if any.
     fn release(&mut self, now: Instant, key: PeerKey) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
+        let Some(peer) = self.peers.get_mut(key) else {
+            return;
+        };
         let room_key = peer.room;
-        let Some((slot, _)) = peer.source.as_mut().and_then(|source| source.slot.take()) else { return };
+        let Some((slot, _)) = peer.source.as_mut().and_then(|source| source.slot.take()) else {
+            return;
+        };
         self.rooms[room_key].release(now, slot);
         if !self.releasing.contains(&room_key) {
             self.releasing.push(room_key);
@@ -443,7 +452,9 @@ impl Sfu {
 
     /// A peer's second has passed. False: it is gone.
     fn tick(&mut self, now: Instant, key: PeerKey, out: &mut impl Output) -> bool {
-        let Some(peer) = self.peers.get_mut(key) else { return false };
+        let Some(peer) = self.peers.get_mut(key) else {
+            return false;
+        };
         let waited = now.saturating_duration_since(peer.since);
         let reason = if !peer.connected && waited >= HANDSHAKE_TIMEOUT {
             Some(ClosedReason::Handshake)
@@ -582,7 +593,9 @@ fn deliver(
     if !receiver.connected || receiver.receiver.is_empty() {
         return;
     }
-    let (Some(srtp), Some(to)) = (&receiver.srtp, receiver.ice.selected()) else { return };
+    let (Some(srtp), Some(to)) = (&receiver.srtp, receiver.ice.selected()) else {
+        return;
+    };
     let streams = &mut receiver.receiver;
     let mut sent = None;
     out.send(to, |buf| {

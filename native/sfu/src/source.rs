@@ -69,23 +69,23 @@ impl Source {
     }
 
     /// Is this authenticated packet ours? Binds the SSRC by MID (RFC 8843 §9.2), or by payload type while nothing is
-    /// bound. `Ok(Some(old))`: bound anew, `old` is history.
-    pub(crate) fn accept(&mut self, header: &Header, packet: &[u8]) -> Result<Option<u32>, Drop> {
+    /// bound.
+    pub(crate) fn accept(&mut self, header: &Header, packet: &[u8]) -> Result<(), Drop> {
         if header.payload_type != self.config.payload_type {
             return Err(Drop::UnknownSource);
         }
         if self.ssrc == Some(header.ssrc) {
-            return Ok(None);
+            return Ok(());
         }
         let mid = self.config.mid_extension.and_then(|id| header.extension(packet, id));
         match (mid, self.ssrc) {
             (Some(mid), _) if mid != self.config.mid.as_bytes() => Err(Drop::UnknownSource),
             (None, Some(_)) => Err(Drop::UnknownSource),
-            (_, old) => {
+            _ => {
                 self.ssrc = Some(header.ssrc);
                 self.reception = Reception::new(crate::timeline::CLOCK_RATE);
                 self.generation += 1;
-                Ok(old)
+                Ok(())
             }
         }
     }
@@ -93,11 +93,7 @@ impl Source {
     /// Take note of a packet's loudness (RFC 6464).
     pub(crate) fn hear(&mut self, now: Instant, header: &Header, packet: &[u8], payload_len: usize) -> Heard {
         let dtx = payload_len <= DTX_PAYLOAD;
-        let level = self
-            .config
-            .level_extension
-            .and_then(|id| header.extension(packet, id))
-            .and_then(AudioLevel::parse);
+        let level = self.config.level_extension.and_then(|id| header.extension(packet, id)).and_then(AudioLevel::parse);
         self.level = match level {
             Some(level) => level.level,
             None if dtx => 127,
