@@ -248,7 +248,7 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = (u16, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().ok().flatten().map(|(_, kind, value)| (kind, value))
+        self.step().ok().flatten().map(|each| (each.kind, each.value))
     }
 }
 
