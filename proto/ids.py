@@ -6,11 +6,11 @@ UUID version 8 (RFC 9562 §5.8), from the most significant bit:
 | --- | --- | --- | --- | --- | --- | --- |
 | | Unix milliseconds | version 8 | sequence | variant 0b10 | worker | zero |
 
-Snowflake: `(ms - EPOCH_MS) << 22 | sequence << 10 | worker`. Every id maps both ways, because only ids that have a snowflake are
-ids here. Ids are guessable: they name a thing, they never grant it.
+Snowflake: `(ms - EPOCH_MS) << 22 | sequence << 10 | worker`. Every id maps both ways, because only ids that have a
+snowflake are ids here. Ids are guessable: they name a thing, they never grant it.
 
-Time is counted in microseconds where ids are minted: the sequence of an id made here is the microsecond within its millisecond
-(0 to 999), so that "later than that id" is a comparison of two integers, whichever worker made them.
+Time is counted in microseconds where ids are minted: the sequence of an id made here is the microsecond within its
+millisecond (0 to 999), so that "later than that id" is a comparison of two integers, whichever worker made them.
 """
 
 from datetime import UTC, datetime, timedelta

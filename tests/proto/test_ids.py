@@ -1,3 +1,4 @@
+from itertools import pairwise
 from uuid import UUID, uuid1, uuid4
 
 import pytest
@@ -97,7 +98,7 @@ def test_a_snowflake_beyond_64_bits_is_refused(snowflake: int) -> None:
 def test_minting_never_goes_backwards_whatever_the_clock_does(clock: list[int]) -> None:
     minter = Minter(7)
     ids = [minter.mint(now) for now in clock]
-    assert all(a < b for a, b in zip(ids, ids[1:], strict=False))
+    assert all(a < b for a, b in pairwise(ids))
     assert {worker_of(each) for each in ids} == {7}
 
 
