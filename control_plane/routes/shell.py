@@ -21,8 +21,8 @@ from proto.rest import Problem
 
 log = structlog.get_logger()
 
-# For a page that is served from here and made of ES modules: nothing is loaded from elsewhere and nothing is inline, but it
-# may talk to any WebSocket, because media nodes have origins of their own.
+# For a page that is served from here and made of ES modules: nothing is loaded from elsewhere and nothing is inline,
+# but it may talk to any WebSocket, because media nodes have origins of their own.
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
