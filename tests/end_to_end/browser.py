@@ -73,7 +73,8 @@ class Tab:
     @staticmethod
     def _heard(slot: dict[str, Any]) -> Heard:
         assert slot["error"] is None, slot["error"]
-        pcm = np.frombuffer(base64.b64decode(slot["pcm"]), np.int16).astype(np.float32) / 32768
+        pcm = np.frombuffer(base64.b64decode(slot["pcm"]), np.int16).astype(np.float32)
+        pcm /= 32768
         starts = [at for _, at in slot["runs"]]
         runs = [
             (csrc, resample(pcm[start:end], MICROPHONE_RATE, SCORING_RATE))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.server import Server, serve
 from tests.end_to_end.speech import SCRIPT, Voice, speak
 
 
@@ -30,3 +31,10 @@ def empty_page(tmp_path: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def chorale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One `chorale serve` for all tests: people, servers and rooms are new in each."""
+    with serve(tmp_path_factory.mktemp("data")) as server:
+        yield server

@@ -20,7 +20,7 @@ Samples = NDArray[np.float32]
 SCRIPT = {
     "ada": (
         ["-v", "en-us", "-p", "35", "-s", "150"],
-        "The engine weaves patterns of numbers, just as the loom weaves flowers and leaves. It never tires of the work.",
+        "The engine weaves patterns of numbers, just as the loom weaves flowers and leaves. It never tires of work.",
     ),
     "grace": (
         ["-v", "en-gb-x-rp+f3", "-p", "60", "-s", "165"],
@@ -47,7 +47,7 @@ class Voice:
 
 
 def resample(samples: Samples, rate: int, to: int) -> Samples:
-    return resample_poly(samples, to, rate).astype(np.float32) if rate != to else samples
+    return resample_poly(samples, to, rate).astype(np.float32)
 
 
 def speak(name: str, folder: Path) -> Voice:

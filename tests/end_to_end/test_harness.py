@@ -1,7 +1,7 @@
 """The judge judged: browser to browser without a server between, where the right answer is known."""
 
 from tests.end_to_end.browser import Tab, by_csrc, tab
-from tests.end_to_end.scoring import level, score
+from tests.end_to_end.scoring import CLEAR, FOREIGN, SILENCE, SPEECH, level, score
 from tests.end_to_end.speech import Voice
 
 CALL_MYSELF = """
@@ -44,8 +44,8 @@ async def test_a_voice_is_told_from_the_others_by_its_score(voices: dict[str, Vo
         await call_myself(here, empty_page)
         heard = by_csrc(await here.record(2 * said.seconds + 1))[None]
         scores = {name: score(heard, voice) for name, voice in voices.items()}
-        assert scores.pop("ada") >= 3.0, await here.inbound()
-        assert max(scores.values()) < 2.0
+        assert scores.pop("ada") >= CLEAR, await here.inbound()
+        assert max(scores.values()) < FOREIGN
         assert not here.complaints
 
 
@@ -56,5 +56,5 @@ async def test_a_microphone_turned_off_is_heard_as_silence(voices: dict[str, Voi
         await here.page.evaluate("microphone.enabled = false")
         await here.page.wait_for_timeout(500)  # what is still in the jitter buffer
         muted = by_csrc(await here.record(2))[None]
-        assert level(speaking) > -40
-        assert level(muted) < -70
+        assert level(speaking) > SPEECH
+        assert level(muted) < SILENCE
