@@ -55,7 +55,7 @@ class Guest:
         await self._client.aclose()
 
     async def join(self, link: str, channel: str) -> tuple[str, Admission]:
-        """Accept the invite and join the channel of that name: the signalling WebSocket's full address, the admission."""
+        """Accept the invite and join the channel of that name: signalling's full address, the admission."""
         accepted = await self._client.post(f"/invites/{link.rpartition('/')[2]}")
         accepted.raise_for_status()
         guild = msgspec.json.decode(accepted.content, type=Guild)

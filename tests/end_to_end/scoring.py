@@ -38,7 +38,7 @@ def rounds(heard: Samples, voice: Voice) -> list[Samples]:
 def score(heard: Samples, voice: Voice, *, at_most: int = 3) -> float:
     """PESQ-wb MOS-LQO of `heard` (at `SCORING_RATE`) against the speaker's file: the best of `at_most` rounds.
 
-    The best, since a machine busy with several browsers starves one of them now and then, and the machine is not judged;
+    The best, since a machine busy with several browsers starves one of them now and then, and is not what is judged;
     what was said by somebody else scores badly in every round.
     """
     scores = [WORST]
