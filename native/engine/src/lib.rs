@@ -2,7 +2,7 @@
 //!
 //! A packet lives in the media thread from socket to socket (`worker`); handshakes are made by a second thread (`dtls`),
 //! which hands over keys. Commands go down through mailboxes, events come up through a queue with a descriptor to wait on.
-//! The feature `python` adds the module `chorale_engine`, whose contract is `chorale_engine.pyi`.
+//! The feature `python` adds the module `chorale_engine`, whose contract is `chorale_engine/__init__.pyi`.
 
 mod command;
 mod counters;

@@ -1,4 +1,4 @@
-//! The Python module. It converts, detaches from the interpreter and calls; `chorale_engine.pyi` says what it promises.
+//! The Python module. It converts, detaches from the interpreter and calls; `chorale_engine/__init__.pyi` says what it promises.
 
 mod engine;
 mod event;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 /// The media engine: UDP sockets, worker threads, DTLS and the `sfu` core, behind commands (down) and events (up).
 #[pymodule(gil_used = false)]
-mod chorale_engine {
+mod _engine {
     #[pymodule_export]
     use super::{
         engine::Engine,

@@ -200,3 +200,149 @@ impl Write for Datagrams {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use openssl::hash::MessageDigest;
+
+    use super::*;
+    use crate::dtls::Fingerprints;
+
+    fn terms(of: &Identity, active: bool) -> Terms {
+        let fingerprints = Fingerprints::new([("sha-256", &of.fingerprint[..])]).unwrap();
+        Terms { active, fingerprints }
+    }
+
+    /// A client and a server, each of which expects the other.
+    fn pair() -> (Association, Association) {
+        let (us, them) = (Identity::new().unwrap(), Identity::new().unwrap());
+        let client = Association::new(&us, terms(&them, true)).unwrap();
+        let server = Association::new(&them, terms(&us, false)).unwrap();
+        (client, server)
+    }
+
+    /// Bring datagrams from one to the other; the last progress that says something.
+    fn carry(from: &mut Association, to: &mut Association) -> Progress {
+        let mut said = Progress::None;
+        for datagram in from.outgoing().collect::<Vec<_>>() {
+            match to.receive(datagram) {
+                Progress::None => {}
+                progress => said = progress,
+            }
+        }
+        said
+    }
+
+    fn connect(client: &mut Association, server: &mut Association) {
+        client.advance();
+        carry(client, server);
+        carry(server, client);
+        assert!(matches!(carry(client, server), Progress::Established(_)));
+    }
+
+    #[test]
+    fn both_sides_of_a_handshake_get_keys() {
+        let (mut client, mut server) = pair();
+        connect(&mut client, &mut server);
+        assert!(matches!(carry(&mut server, &mut client), Progress::Established(_)));
+    }
+
+    #[test]
+    fn no_flight_is_larger_than_the_mtu() {
+        let (mut client, mut server) = pair();
+        client.advance();
+        for _ in 0..2 {
+            let sizes = |association: &mut Association| {
+                let datagrams: Vec<_> = association.outgoing().collect();
+                assert!(datagrams.iter().all(|datagram| datagram.len() <= MTU as usize));
+                datagrams
+            };
+            for datagram in sizes(&mut client) {
+                server.receive(datagram);
+            }
+            for datagram in sizes(&mut server) {
+                client.receive(datagram);
+            }
+        }
+        assert!(!client.is_handshaking() && !server.is_handshaking());
+    }
+
+    #[test]
+    fn a_certificate_that_was_not_promised_is_refused_by_either_side() {
+        let (us, them, other) = (Identity::new().unwrap(), Identity::new().unwrap(), Identity::new().unwrap());
+        let mut client = Association::new(&us, terms(&them, true)).unwrap();
+        let mut server = Association::new(&them, terms(&other, false)).unwrap();
+        client.advance();
+        carry(&mut client, &mut server);
+        carry(&mut server, &mut client);
+        assert!(matches!(carry(&mut client, &mut server), Progress::Over(Reason::Fingerprint)));
+        // The alert tells the client.
+        assert!(matches!(carry(&mut server, &mut client), Progress::Over(Reason::Handshake)));
+
+        let mut client = Association::new(&us, terms(&other, true)).unwrap();
+        let mut server = Association::new(&them, terms(&us, false)).unwrap();
+        client.advance();
+        carry(&mut client, &mut server);
+        assert!(matches!(carry(&mut server, &mut client), Progress::Over(Reason::Fingerprint)));
+    }
+
+    #[test]
+    fn another_hash_of_the_certificate_is_as_good() {
+        let (us, them) = (Identity::new().unwrap(), Identity::new().unwrap());
+        let digest = us.certificate.digest(MessageDigest::sha512()).unwrap();
+        let fingerprints = Fingerprints::new([("sha-1", &[0; 20][..]), ("SHA-512", &digest)]).unwrap();
+        let mut client = Association::new(&us, terms(&them, true)).unwrap();
+        let mut server = Association::new(&them, Terms { active: false, fingerprints }).unwrap();
+        connect(&mut client, &mut server);
+    }
+
+    #[test]
+    fn a_client_that_missed_the_last_flight_gets_it_again() {
+        let (mut client, mut server) = pair();
+        client.advance();
+        carry(&mut client, &mut server);
+        carry(&mut server, &mut client);
+        assert!(matches!(carry(&mut client, &mut server), Progress::Established(_)));
+        assert_ne!(server.outgoing().count(), 0);
+        // A repeated record is a replay, so the client must really send it again, and libssl has no clock but the real one.
+        let due = client.retransmission(Instant::now()).unwrap();
+        thread::sleep(due - Instant::now());
+        client.advance();
+        assert!(matches!(carry(&mut client, &mut server), Progress::None));
+        assert!(matches!(carry(&mut server, &mut client), Progress::Established(_)));
+    }
+
+    #[test]
+    fn a_flight_without_an_answer_is_due_again() {
+        let (mut client, _) = pair();
+        let now = Instant::now();
+        assert_eq!(client.retransmission(now), None);
+        client.advance();
+        assert!(client.retransmission(now).is_some_and(|due| due > now));
+    }
+
+    #[test]
+    fn a_goodbye_ends_the_other_side() {
+        let (mut client, mut server) = pair();
+        connect(&mut client, &mut server);
+        carry(&mut server, &mut client);
+        client.close();
+        assert!(matches!(carry(&mut client, &mut server), Progress::Over(Reason::Closed)));
+    }
+
+    #[test]
+    fn noise_during_and_after_the_handshake_changes_nothing() {
+        let noise = || [[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255].as_slice(), &[23; 40], &[20], &[63; 1500]];
+        let (mut client, mut server) = pair();
+        for datagram in noise() {
+            assert!(matches!(server.receive(datagram.into()), Progress::None));
+        }
+        connect(&mut client, &mut server);
+        for datagram in noise() {
+            assert!(matches!(server.receive(datagram.into()), Progress::None));
+        }
+        assert!(matches!(carry(&mut server, &mut client), Progress::Established(_)));
+    }
+}
