@@ -46,10 +46,10 @@ def _media(offer: Offer, local: Local) -> Iterator[str]:
                     yield f"a=mid:{line.mid}"
                 yield "a=inactive"
             case AudioLine():
-                yield from _audio(line, offer, local, tagged=line.mid == offer.bundle[0])
+                yield from _audio(line, offer, local)
 
 
-def _audio(line: AudioLine, offer: Offer, local: Local, *, tagged: bool) -> Iterator[str]:
+def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
     receives, ssrc = line.mid == local.source_mid, local.slot_ssrcs.get(line.mid)
     yield f"m=audio 9 {line.protocol} {line.payload_type}"
     yield "c=IN IP4 0.0.0.0"
@@ -58,10 +58,11 @@ def _audio(line: AudioLine, offer: Offer, local: Local, *, tagged: bool) -> Iter
     yield f"a=ice-pwd:{local.password}"
     yield f"a=fingerprint:sha-256 {local.fingerprint.hex(':').upper()}"
     yield f"a=setup:{Role.answering(offer.setup).value}"
-    if tagged:
-        for index, (address, port) in enumerate(local.candidates):
-            yield f"a=candidate:{index + 1} 1 udp {_priority(address, index)} {address} {port} typ host"
-        yield "a=end-of-candidates"
+    # RFC 8843 §10 wants these on the tagged m-line alone, but aiortc takes those of the last line of a transport, and
+    # nobody minds repetition.
+    for index, (address, port) in enumerate(local.candidates):
+        yield f"a=candidate:{index + 1} 1 udp {_priority(address, index)} {address} {port} typ host"
+    yield "a=end-of-candidates"
     yield "a=rtcp-mux"
     yield "a=rtcp-rsize"
     yield f"a=rtpmap:{line.payload_type} opus/48000/2"
