@@ -14,6 +14,7 @@ MAX_FRAME = 64 * 1024  # bytes; an offer with every slot preallocated is about 2
 AUDIO_SLOTS = 8  # more simultaneous voices than anyone can follow
 
 Csrc = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+BeatId = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # what a number of JavaScript counts exactly
 
 
 class Frame(Struct, tag_field="op", tag=str.lower, frozen=True, forbid_unknown_fields=False):
@@ -37,7 +38,7 @@ class Mute(Frame, frozen=True):
 class Beat(Frame, frozen=True):
     """Sent by the client every `HEARTBEAT_MS`; returned by the node unchanged."""
 
-    id: int
+    id: BeatId
 
 
 class Leave(Frame, frozen=True):

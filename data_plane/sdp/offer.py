@@ -91,7 +91,9 @@ class Offer:
         accepted = [each for each in lines if isinstance(each, AudioLine)]
         if not accepted:
             raise BadOffer("no audio m-line in a BUNDLE group (RFC 8843) offers opus/48000/2")
-        transport = _transport([each for each in sections if each.mid in group], {each.mid for each in accepted})
+        by_mid = {each.mid: each for each in sections}
+        bundled = [by_mid[mid] for mid in group if mid in by_mid]
+        transport = _transport(bundled, {each.mid for each in accepted})
         ufrag, password = _credentials(transport, session)
         return cls(
             ufrag=ufrag,

@@ -134,15 +134,16 @@ class Ear:
                 frame = await self._track.recv()
                 assert isinstance(frame, av.AudioFrame)
                 channels = len(frame.layout.channels)
-                self._blocks.append(frame.to_ndarray().reshape(-1, channels)[:, 0].astype(np.float32) / 32768)
+                mono = frame.to_ndarray().reshape(-1, channels)[:, 0]
+                self._blocks.append((mono / 32768).astype(np.float32))
                 self._more.set()
 
 
 class AiortcClient:
     """`async with AiortcClient(url, admission) as client`: connected. Raises `JoinRefused`.
 
-    `url` is the signalling WebSocket's full address. `microphone`: samples at 48 kHz, a WAV file, or None to only listen.
-    `sendrecv`: one m-line is both microphone and first slot, as `addTrack` makes it. `beats`: whether to send heartbeats.
+    `url` is the signalling WebSocket's full address. `microphone`: samples at 48 kHz, a WAV file, or None to only
+    listen. `sendrecv`: one m-line is both microphone and first slot, as `addTrack` makes it.
     """
 
     def __init__(
@@ -153,9 +154,8 @@ class AiortcClient:
         microphone: Samples | Path | None = None,
         slots: int = 3,
         sendrecv: bool = False,
-        beats: bool = True,
     ) -> None:
-        self._url, self._admission, self._beats = url, admission, beats
+        self._url, self._admission = url, admission
         samples = read_wav(microphone) if isinstance(microphone, Path) else microphone
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         if samples is not None:
@@ -191,8 +191,7 @@ class AiortcClient:
         self.joined = first
         self.participants = {str(each.session_id): each for each in first.participants}
         self._start(self._read())
-        if self._beats:
-            self._start(self._beat())
+        self._start(self._beat())
         connected = asyncio.Event()
 
         @self._connection.on("connectionstatechange")
@@ -202,7 +201,7 @@ class AiortcClient:
 
         await self._connection.setRemoteDescription(RTCSessionDescription(first.answer, "answer"))
         for transceiver in self._connection.getTransceivers():
-            if transceiver.currentDirection in ("recvonly", "sendrecv"):
+            if transceiver.currentDirection in ("recvonly", "sendrecv") and transceiver.mid is not None:
                 ear = self.ears[transceiver.mid] = Ear(transceiver.receiver.track)
                 self._start(ear.keep())
         await connected.wait()

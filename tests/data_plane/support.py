@@ -1,13 +1,16 @@
 """What the tests of the media node share: a running one with the real engine, its control plane played by the test."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import jwt
 import msgspec
@@ -33,12 +36,12 @@ EventT = TypeVar("EventT", bound=MediaEvent)
 
 def offer(name: str) -> str:
     """As the client of that name wrote it."""
-    return (OFFERS / f"{name}.sdp").read_text(newline="")
+    return (OFFERS / f"{name}.sdp").read_bytes().decode()
 
 
 def claims(**changes: Any) -> Claims:
     now = int(time.time())
-    given = {
+    given: dict[str, Any] = {
         "aud": NODE_ID,
         "sub": uuid4(),
         "room": uuid4(),
@@ -78,8 +81,8 @@ class Running:
     def admission(self, **changes: Any) -> Admission:
         """`changes` to the claims of its grant: room, sub, sid."""
         admitted = claims(**changes)
-        expires = msgspec.convert(admitted.exp, type=msgspec.inspect.datetime.datetime, strict=False)
-        return Admission(admitted.sid, self.url, sign(admitted, self.key), expires)
+        expires_at = datetime.fromtimestamp(admitted.exp, UTC)
+        return Admission(admitted.sid, self.url, sign(admitted, self.key), expires_at)
 
     async def reported(self, kind: type[EventT]) -> EventT:
         """The next event for the control plane, which must be of that kind. Raises TimeoutError."""
@@ -101,16 +104,22 @@ class Running:
         return self.gauges
 
     @asynccontextmanager
-    async def socket(self) -> AsyncIterator["Socket"]:
-        async with websockets.connect(self.url, max_size=None) as socket:
-            yield Socket(socket)
+    async def socket(self, *, receive_buffer: int | None = None) -> AsyncIterator["Socket"]:
+        """`receive_buffer`: bytes that the kernel keeps for a client that does not read."""
+        given = socket.socket()
+        if receive_buffer is not None:
+            given.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        given.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(given, ("127.0.0.1", urlsplit(self.http).port))
+        async with websockets.connect(self.url, sock=given, max_size=None) as connection:
+            yield Socket(connection)
 
 
 class Socket:
     """The signalling WebSocket without a client behind it."""
 
-    def __init__(self, socket: websockets.ClientConnection) -> None:
-        self.raw = socket
+    def __init__(self, connection: websockets.ClientConnection) -> None:
+        self.raw = connection
 
     async def send(self, frame: Any) -> None:
         """Text as it is, anything else as JSON."""
@@ -124,9 +133,10 @@ class Socket:
     async def rest(self) -> list[FromNode]:
         """Everything up to the end of the socket. Raises TimeoutError if it does not end."""
         frames: list[FromNode] = []
-        async with asyncio.timeout(PATIENCE):
-            async for text in self.raw:
-                frames.append(msgspec.json.decode(text, type=FromNode))
+        with suppress(websockets.ConnectionClosedError):  # by a code of ours, or without one
+            async with asyncio.timeout(PATIENCE):
+                async for text in self.raw:
+                    frames.append(msgspec.json.decode(text, type=FromNode))
         return frames
 
 
@@ -176,9 +186,3 @@ async def running(settings: NodeSettings | None = None) -> AsyncIterator[Running
     finally:
         server.should_exit = True
         await serving
-
-
-def joined_room(*admissions: Admission) -> UUID:
-    """The room of a grant, which nobody needs to know but a test."""
-    (room,) = {jwt.decode(each.grant, options={"verify_signature": False})["room"] for each in admissions}
-    return UUID(room)

@@ -1,0 +1,57 @@
+"""What an operator may write, and the sentence when it is wrong."""
+
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from data_plane.settings import MAX_ADDRESSES, NodeSettings, NodeSettingsError, interface_addresses, load_node_settings
+
+
+def test_without_settings_a_node_is_reached_from_this_machine_and_from_others() -> None:
+    settings = load_node_settings({})
+    assert settings == NodeSettings(("127.0.0.1", *interface_addresses())[:MAX_ADDRESSES])
+    assert not any(ip_address(each).is_loopback for each in interface_addresses())
+
+
+def test_addresses_are_a_list_with_commas_each_once() -> None:
+    settings = load_node_settings(
+        {"CHORALE_MEDIA_ADDRESSES": " 192.0.2.1, 2001:DB8::1,,192.0.2.1", "CHORALE_MEDIA_PORT": "3478"}
+    )
+    assert settings == NodeSettings(("192.0.2.1", "2001:db8::1"), port=3478)
+
+
+def test_what_is_announced_may_differ_from_what_is_bound() -> None:
+    settings = load_node_settings({"CHORALE_MEDIA_ADDRESSES": "10.0.0.5", "CHORALE_MEDIA_ANNOUNCE": "203.0.113.7"})
+    assert (settings.addresses, settings.announce) == (("10.0.0.5",), ("203.0.113.7",))
+
+
+def test_a_file_says_the_same_and_variables_win(tmp_path: Path) -> None:
+    file = tmp_path / "chorale.toml"
+    file.write_text(
+        'host = "0.0.0.0"\nmedia_addresses = ["192.0.2.1"]\nmedia_announce = "203.0.113.7"\nmedia_port = 5000\n'
+    )
+    environ = {"CHORALE_CONFIG": str(file)}
+    assert load_node_settings(environ) == NodeSettings(("192.0.2.1",), port=5000, announce=("203.0.113.7",))
+    assert load_node_settings({**environ, "CHORALE_MEDIA_PORT": "6000"}).port == 6000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("CHORALE_MEDIA_ADDRESSES", "localhost", "not an IP address"),
+        ("CHORALE_MEDIA_ADDRESSES", "127.0.0.1;127.0.0.2", "not an IP address"),
+        ("CHORALE_MEDIA_ADDRESSES", "0.0.0.0", "no client can send to"),
+        ("CHORALE_MEDIA_ADDRESSES", "::", "no client can send to"),
+        ("CHORALE_MEDIA_ADDRESSES", "fe80::1%eth0", "no client can send to"),
+        ("CHORALE_MEDIA_ADDRESSES", ",".join(f"192.0.2.{n}" for n in range(9)), "names 9 addresses"),
+        ("CHORALE_MEDIA_ANNOUNCE", "example.com", "not an IP address"),
+        ("CHORALE_MEDIA_PORT", "65536", "not a port"),
+        ("CHORALE_MEDIA_PORT", "-1", "not a port"),
+        ("CHORALE_MEDIA_PORT", "any", "not a port"),
+        ("CHORALE_CONFIG", "/nowhere/at/all", "cannot be used"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_with_its_name(name: str, value: str, reason: str) -> None:
+    with pytest.raises(NodeSettingsError, match=f"{name} .*{reason}.*[.]$"):
+        load_node_settings({name: value})
