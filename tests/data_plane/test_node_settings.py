@@ -41,7 +41,7 @@ def test_a_file_says_the_same_and_variables_win(tmp_path: Path) -> None:
     [
         ("CHORALE_MEDIA_ADDRESSES", "localhost", "not an IP address"),
         ("CHORALE_MEDIA_ADDRESSES", "127.0.0.1;127.0.0.2", "not an IP address"),
-        ("CHORALE_MEDIA_ADDRESSES", "0.0.0.0", "no client can send to"),
+        ("CHORALE_MEDIA_ADDRESSES", "0.0.0.0", "no client can send to"),  # noqa: S104
         ("CHORALE_MEDIA_ADDRESSES", "::", "no client can send to"),
         ("CHORALE_MEDIA_ADDRESSES", "fe80::1%eth0", "no client can send to"),
         ("CHORALE_MEDIA_ADDRESSES", ",".join(f"192.0.2.{n}" for n in range(9)), "names 9 addresses"),

@@ -26,7 +26,7 @@ CANDIDATES = [("127.0.0.1", 40000), ("192.0.2.2", 40000), ("2001:db8::2", 40000)
 
 @dataclass(frozen=True)
 class Facts:
-    """What there is to find in an offer: directions, or the kind of what is refused; numbers of the first audio line."""
+    """What there is to find: directions, or the kind of what is refused; numbers of the first audio line."""
 
     lines: list[str]
     payload_type: int
