@@ -1,12 +1,13 @@
 """The engine over loopback, against a client made of other people's parts: aioice's STUN, OpenSSL's DTLS, libsrtp."""
 
+import datetime
 import gc
 import os
 import select
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -34,13 +35,11 @@ PROFILES = {
 EventT = TypeVar("EventT", bound=Event)
 
 
-@dataclass
+@dataclass(eq=False)
 class Certificate:
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
     def __post_init__(self) -> None:
-        import datetime
-
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client")])
         now = datetime.datetime.now(datetime.UTC)
         builder = x509.CertificateBuilder(
@@ -66,12 +65,11 @@ class Client:
     certificate: Certificate = ECDSA
     profiles: bytes = b":".join(PROFILES)
     active: bool = True  # who opens the DTLS handshake; the engine is told the contrary
-    socket: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.socket.settimeout(PATIENCE)
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", 0))
+        self.udp.settimeout(PATIENCE)
         context = SSL.Context(SSL.DTLS_METHOD)
         context.use_certificate(self.certificate.x509)
         context.use_privatekey(self.certificate.key)
@@ -106,10 +104,12 @@ class Client:
         if nominate:
             request.attributes["USE-CANDIDATE"] = None
         request.add_message_integrity((password or "engine-password-of-" + self.name).encode())
+        request.add_fingerprint()
         self.send(bytes(request))
         if password is not None:
             return None
-        answer = stun.parse_message(self.receive(stun=True), ("engine-password-of-" + self.name).encode())
+        answer = stun.parse_message(self.receive(stun=True))
+        assert answer.check_message_integrity(("engine-password-of-" + self.name).encode())
         assert answer.transaction_id == request.transaction_id
         return answer
 
@@ -155,14 +155,14 @@ class Client:
         return self.inbound.unprotect(self.receive(rtp=True))
 
     def send(self, datagram: bytes) -> None:
-        self.socket.sendto(datagram, self.address)
+        self.udp.sendto(datagram, self.address)
 
     def receive(self, *, stun: bool = False, dtls: bool = False, rtp: bool = False) -> bytes:
         """The next datagram of the kind (RFC 9443)."""
         while True:
-            datagram = self.socket.recv(2048)
-            first, second = datagram[0], datagram[1]
-            is_rtp = 128 <= first < 192 and not 192 <= second < 224
+            datagram = self.udp.recv(2048)
+            first = datagram[0]
+            is_rtp = 128 <= first < 192 and not 192 <= datagram[1] < 224
             if (stun and first < 4) or (dtls and 20 <= first < 64) or (rtp and is_rtp):
                 return datagram
 
@@ -460,7 +460,7 @@ def test_counters_are_totals_and_the_worker_says_what_it_costs(engine: Engine) -
     assert counters["bytes_in"] > 0
     assert counters["bytes_out"] > 0
     assert counters["worker_cpu_ns"] > 0
-    assert all(isinstance(value, int) and value >= 0 for value in counters.values())
+    assert all(value >= 0 for value in counters.values())
 
 
 def test_the_descriptor_is_readable_while_events_wait(engine: Engine) -> None:
