@@ -5,7 +5,7 @@ Whoever seals, both implementations must open the same packets to the same bytes
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
@@ -150,7 +150,7 @@ def test_what_arrives_within_the_window_is_opened_once(
     profile: Profile, key: bytes, start: int, sent: list[Sent]
 ) -> None:
     # The first packet tells the receiver where it is; before it nothing can arrive from the other side of a rollover.
-    assume(sent[0].delay == 0 and sent[0].fate in ("arrives", "repeated"))
+    sent = [replace(sent[0], delay=0, fate="arrives"), *sent[1:]]
     theirs = session(profile, key, Policy.SSRC_ANY_OUTBOUND)
     plain = [packet.rtp(start + at) for at, packet in enumerate(sent)]
     sealed = [theirs.protect(packet) for packet in plain]
