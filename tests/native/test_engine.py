@@ -66,8 +66,8 @@ class Client:
     active: bool = True  # who opens the DTLS handshake; the engine is told the contrary
 
     def __post_init__(self) -> None:
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
+        self.udp = socket.socket(socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind((self.address[0], 0))
         self.udp.settimeout(PATIENCE)
         context = SSL.Context(SSL.DTLS_METHOD)
         context.use_certificate(self.certificate.x509)
@@ -247,6 +247,8 @@ def test_closing_frees_the_port_and_may_be_repeated() -> None:
     assert is_free(engine.addresses[0])
     with pytest.raises(RuntimeError, match="closed"):
         engine.counters()
+    assert engine.drain() == []
+    engine.remove_peer(1)
 
 
 def test_an_engine_that_is_forgotten_closes_itself() -> None:
@@ -327,6 +329,15 @@ def test_a_client_connects_and_the_room_hears_it(
     changed = wait_for(engine, Event.SlotChanged, peer=2)
     assert (changed.slot, changed.csrc) == (0, 5)
     assert changed.timestamp == struct.unpack_from("!I", heard, 4)[0]
+
+
+def test_people_on_different_addresses_hear_each_other() -> None:
+    engine = Engine(addresses=["127.0.0.1", "::1"])
+    talker = join(engine, 1, client=Client("1", engine.addresses[0]), source=microphone(csrc=5))
+    listener = join(engine, 2, client=Client("2", engine.addresses[1]), slots=[speaker(ssrc=77)])
+    talker.say(0, ssrc=1005)
+    assert struct.unpack_from("!II", listener.hear(), 8) == (77, 5)
+    engine.close()
 
 
 def test_the_engine_prefers_gcm(engine: Engine) -> None:
