@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,8 +19,8 @@ from control_plane.logs import configure_logs
 from control_plane.settings import Settings, SettingsError, load_settings
 from control_plane.voice.grants import Grants, KeyUnusable
 from data_plane import link
-from data_plane.node import Node
-from data_plane.settings import NodeSettings, NodeSettingsError, load_node_settings
+from data_plane.node import SIGNALLING_PATH, Node
+from data_plane.settings import FILE_KEYS, NodeSettingsError, interface_addresses, load_node_settings
 from proto import gateway, signalling
 
 DESCRIPTION = """\
@@ -81,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     tls = serve.add_argument_group("HTTPS", "browsers give a microphone only to localhost and to HTTPS pages")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
     tls.add_argument("--tls-key", metavar="FILE", help="its private key, PEM")
-    tls.add_argument("--tls-self-signed", action="store_true", help="make a certificate for --host and keep it in --data")
+    tls.add_argument(
+        "--tls-self-signed", action="store_true", help="make a certificate for --host and keep it in --data"
+    )
     return parser
 
 
@@ -98,12 +99,12 @@ def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
 
 def _serve(arguments: argparse.Namespace) -> int:
     environment = _environment(arguments)
-    settings = load_settings(environment, also=NodeSettings.FILE_KEYS)
-    node_settings = load_node_settings(environment, host=settings.host)
+    settings = load_settings(environment, also=FILE_KEYS)
+    node_settings = load_node_settings(environment)
     certificate = _certificate(arguments, settings)
     configure_logs()
     grants = Grants.open(settings.data_dir)
-    ours, theirs = link.local_link(node_id="local", signalling=Node.PATH)
+    ours, theirs = link.local_link(node_id="local", signalling=SIGNALLING_PATH)
     node = Node(node_settings, link=theirs, node_id="local", grant_key=grants.public_key)
     application = control.build(settings, ours, routes=node.routes(), around=node.running)
     config = uvicorn.Config(
@@ -217,7 +218,7 @@ def _names(host: str) -> list[x509.GeneralName]:
         address = ipaddress.ip_address(host)
     except ValueError:
         return [*names, x509.DNSName(host)] if host != "localhost" else names
-    addresses = NodeSettings.interface_addresses() if address.is_unspecified else [host]
+    addresses = interface_addresses() if address.is_unspecified else [host]
     return names + [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
 
 
