@@ -1,4 +1,4 @@
-"""The command line. `chorale serve` runs control plane and media node in one process: the only place that knows both."""
+"""The command line, and the only place that knows both planes: `chorale serve` runs them in one process."""
 
 import argparse
 import datetime
@@ -28,8 +28,8 @@ Chorale: a self-hosted place to talk. Communities with text and voice, in one pr
 """
 
 SERVE = """\
-Run everything in one process: accounts, servers, channels, messages (SQLite in the data directory), the gateway, the page,
-and a media node that forwards voice. Stop it with Ctrl+C: clients are told, nothing is lost.
+Run everything in one process: accounts, servers, channels, messages (SQLite in the data directory), the gateway, the
+page, and a media node that forwards voice. Stop it with Ctrl+C: clients are told, nothing is lost.
 
 Every option is also a variable, and a line of the TOML file that CHORALE_CONFIG names; an option wins over a variable,
 a variable over the file:
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
     tls.add_argument("--tls-key", metavar="FILE", help="its private key, PEM")
     tls.add_argument(
-        "--tls-self-signed", action="store_true", help="make a certificate for --host and keep it in --data"
+        "--tls-self-signed", action="store_true", help="make a certificate and keep it in --data"
     )
     return parser
 

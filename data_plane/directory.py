@@ -103,7 +103,7 @@ class Directory:
         self._spent[claims.jti] = now + _REMEMBER_SECONDS
 
     def join(self, claims: Claims, slot_mids: list[str], random: Iterable[int]) -> Stay:
-        """A stay that is not connected yet. `random` yields 32-bit numbers for the CSRC, which is unique in the room."""
+        """A stay that is not connected yet. `random`: 32-bit numbers for the CSRC, unique in the room."""
         room = self._rooms.get(claims.room)
         if room is None:
             room = self._rooms[claims.room] = _Room(RoomHandle(self._handle()))

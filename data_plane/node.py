@@ -19,6 +19,7 @@ from data_plane.sdp import BadOffer, Local, Offer, describe
 from data_plane.sdp.offer import Role
 from data_plane.settings import NodeSettings
 from data_plane.signalling import Client, Refusal, Signalling
+from data_plane.stats import stats_route
 from proto.media import MediaEvent
 from proto.signalling import AUDIO_SLOTS, Join, Joined
 
@@ -53,7 +54,7 @@ class Node:
         return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.engine.addresses]
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [WebSocketRoute(SIGNALLING_PATH, Signalling(self))]
+        return [WebSocketRoute(SIGNALLING_PATH, Signalling(self)), stats_route(self.counters)]
 
     def counters(self) -> dict[str, int]:
         return {**self.engine.counters(), "stays": len(self._directory), "clients": len(self._clients)}

@@ -9,7 +9,7 @@ from typing import Any
 
 import ifaddr
 
-# IPv4 addresses that a second address of the machine adds little to: enough for every real one, and a bound on the answer.
+# Enough for every real machine, and a bound on what clients are told.
 MAX_ADDRESSES = 8
 FILE_KEYS = ("media_addresses", "media_port")
 

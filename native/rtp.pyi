@@ -9,8 +9,8 @@ from typing_extensions import Buffer
 class Header:
     """A packet's header, padding apart. See native/rtp.pyx."""
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         *,
         payload_type: int,
         sequence: int,
@@ -19,7 +19,7 @@ class Header:
         marker: bool = False,
         csrcs: Iterable[int] = (),
         extensions: Iterable[tuple[int, bytes]] = (),
-    ) -> Header: ...
+    ) -> None: ...
     @property
     def payload_type(self) -> int: ...
     @property

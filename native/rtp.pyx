@@ -137,7 +137,7 @@ cdef class Header:
     for more than 15 CSRCs or extensions that neither form can carry.
     """
 
-    def __cinit__(
+    def __init__(
         self,
         *,
         uint8_t payload_type,
@@ -245,14 +245,14 @@ cdef class Header:
 
 cdef object build(const uint8_t* data, const Layout* layout):
     """A Header with copies of what it needs from the packet at `data`, which is borrowed for the call."""
-    cdef Header header = Header.__new__(
-        Header,
-        payload_type=layout.payload_type,
-        sequence=layout.sequence,
-        timestamp=layout.timestamp,
-        ssrc=layout.ssrc,
-        marker=layout.marker,
-    )
+    cdef Header header = Header.__new__(Header)  # what the wire says is in range: no need for the checks of __init__
+    header.payload_type = layout.payload_type
+    header.sequence = layout.sequence
+    header.timestamp = layout.timestamp
+    header.ssrc = layout.ssrc
+    header.marker = layout.marker
+    header.csrcs = ()
+    header.extensions = ()
     cdef Py_ssize_t cursor = layout.extension
     cdef Element element
     cdef Fault fault = SOUND
