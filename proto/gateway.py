@@ -1,7 +1,8 @@
 """Gateway frames: `{op, d, s, t}` with Discord's opcodes and close codes, plus the cursor `topic`, `n` of DESIGN §6.
 
-`GET /gateway` upgrades to the WebSocket. Client: IDENTIFY {token} or RESUME {token, session_id, cursors: {topic: n}}. A client
-keeps the highest n it has seen of each topic and drops what is not higher. State events (voice) carry no cursor.
+`GET /gateway` upgrades to the WebSocket. Client: IDENTIFY {token} or RESUME {token, session_id, cursors: {topic: n}}.
+A client keeps the highest n it has seen of each topic and drops what is not higher. State events (voice) carry no
+cursor.
 
 | t | d | topic |
 | --- | --- | --- |
@@ -22,7 +23,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from proto.rest import Channel, Member, Server, VoiceState
 
 HEARTBEAT_MS = 41_250
-MAX_FRAME = 4096  # bytes a client may send in one frame, as Discord's
+MAX_FRAME = 16 * 1024  # bytes a client may send in one frame: a RESUME carries one cursor a guild, about 60 bytes each
 RESUME_WINDOW = 300  # seconds
 
 

@@ -1,0 +1,1 @@
+"""What control nodes tell each other, best effort: losing all of it loses nothing acknowledged."""

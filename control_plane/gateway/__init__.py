@@ -1,0 +1,1 @@
+"""The gateway's shell: sockets, and the fan-out of what is announced to those who follow it."""

@@ -1,0 +1,1 @@
+"""One thin file a resource: from HTTP to an action and back."""

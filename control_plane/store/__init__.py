@@ -1,0 +1,1 @@
+"""What is kept: ports (`ports.py`), and their embedded implementation on SQLite."""

@@ -1,0 +1,1 @@
+"""Who is in which voice channel: grants, voice sessions, and the link to the media node."""

@@ -1,0 +1,128 @@
+/** The channels of the server, who is in each voice channel, and oneself at the bottom. */
+
+import { fill, h, reconcile, setData, setText } from "../dom.js";
+import { icon } from "../icons.js";
+import { theme } from "../session.js";
+import { channelsOf, isVoice, nameOf, voiceOf } from "../state.js";
+import { avatar } from "./avatar.js";
+import { inviteDialog, newChannelDialog } from "./dialogs.js";
+import { iconButton } from "./form.js";
+
+const PICTURES = { text: "hash", voice: "voice", video: "video" };
+
+export function channelList(app) {
+  const { store } = app;
+  const serverId = () => store.state.place.serverId;
+  const title = h("h1", { class: "server-title" });
+  const invite = iconButton(icon("invite"), "Invite people", { testid: "invite" });
+  invite.addEventListener("click", () => inviteDialog(app, store.state.guilds[serverId()].server));
+
+  const texts = section("Writing", "New text channel", () => newChannelDialog(app, serverId(), "text"), "new-channel");
+  const voices = section("Talking", "New voice channel", () => newChannelDialog(app, serverId(), "voice"));
+
+  const body = h("div", { class: "channels" }, texts.element, voices.element);
+  const element = h("nav", { class: "sidebar", "aria-label": "Channels" }, h("header", { class: "bar" }, title, invite), body, self(app));
+
+  store.watch(
+    (state) => [state.guilds[state.place.serverId], state.place.channelId, state.unread, state.voice],
+    ([guild]) => {
+      const { state } = store;
+      body.hidden = invite.hidden = !guild;
+      setText(title, guild?.server.name ?? "Chorale");
+      if (!guild) return;
+      const channels = channelsOf(guild);
+      const draw = (list, wanted) =>
+        reconcile(list, wanted, {
+          key: (channel) => channel.channel_id,
+          create: (channel) => row(app, channel),
+          update: (each, channel) => updateRow(each, channel, guild, state),
+        });
+      draw(texts.list, channels.filter((each) => !isVoice(each)));
+      draw(voices.list, channels.filter(isVoice));
+    },
+  );
+  return element;
+}
+
+function section(label, addLabel, onadd, testid) {
+  const list = h("ul", {});
+  const add = iconButton(icon("plus"), addLabel, { testid, on: { click: onadd } });
+  return { list, element: h("section", {}, h("header", {}, h("h2", {}, label), add), list) };
+}
+
+function row({ actions, call }, channel) {
+  const voice = isVoice(channel);
+  const button = h(
+    "button",
+    { type: "button", class: "channel", testid: `channel-${channel.name}` },
+    icon(PICTURES[channel.type]),
+    h("span", { class: "channel-name" }, channel.name),
+    h("span", { class: "badge", hidden: true }),
+  );
+  button.addEventListener("click", () => {
+    actions.open(channel.server_id, channel.channel_id);
+    if (voice) call.join(channel.channel_id);
+  });
+  return h("li", {}, button, voice && h("ul", { class: "participants", "aria-label": `In ${channel.name}` }));
+}
+
+function updateRow(element, channel, guild, state) {
+  const button = element.firstElementChild;
+  const id = channel.channel_id;
+  const unread = state.unread[id] ?? 0;
+  if (state.place.channelId === id) button.setAttribute("aria-current", "page");
+  else button.removeAttribute("aria-current");
+  setData(button, "unread", unread > 0);
+  setData(button, "joined", state.voice.channelId === id && state.voice.status !== "failed");
+  const badge = button.querySelector(".badge");
+  badge.hidden = unread === 0;
+  setText(badge, unread > 99 ? "99+" : String(unread));
+  badge.setAttribute("aria-label", `${unread} unread`);
+  if (isVoice(channel)) drawParticipants(element.lastElementChild, state, guild, id);
+}
+
+function drawParticipants(list, state, guild, channelId) {
+  reconcile(list, voiceOf(state, guild, channelId), {
+    key: (each) => each.sessionId,
+    create: ({ userId }) => {
+      const name = nameOf(guild, userId);
+      const label = h("span", { class: "participant-name" }, name);
+      const muted = h("span", { class: "participant-muted", role: "img", "aria-label": "muted" }, icon("muted"));
+      return h("li", { class: "participant", testid: "voice-participant" }, avatar(userId, name), label, muted);
+    },
+    update: (element, { userId, muted, speaking }) => {
+      const name = nameOf(guild, userId);
+      setData(element, "user", name);
+      setData(element, "muted", muted);
+      setData(element, "speaking", speaking);
+      setText(element.querySelector(".participant-name"), name);
+      element.querySelector(".participant-muted").hidden = !muted;
+    },
+  });
+}
+
+/** Who one is here, the theme, the way out. */
+function self({ store, signOut }) {
+  const name = h("span", { class: "self-name" });
+  const picture = h("span", { class: "self-picture" });
+  const shade = iconButton(icon("sun"), "Switch theme");
+  const drawShade = () => {
+    fill(shade, icon(theme.isDark ? "sun" : "moon"));
+    shade.title = theme.isDark ? "Light theme" : "Dark theme";
+    shade.setAttribute("aria-label", shade.title);
+  };
+  shade.addEventListener("click", () => {
+    theme.toggle();
+    drawShade();
+  });
+  drawShade();
+  const out = iconButton(icon("exit"), "Sign out", { testid: "sign-out", on: { click: signOut } });
+  store.watch(
+    ({ user }) => user,
+    (user) => {
+      setText(name, user?.username ?? "");
+      fill(picture, user && avatar(user.user_id, user.username));
+    },
+  );
+  return h("footer", { class: "self" }, picture, name, shade, out);
+}

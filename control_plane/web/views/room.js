@@ -1,0 +1,58 @@
+/** A voice channel from inside: everyone as a large circle, lit while speaking. */
+
+import { fill, h, reconcile, setData, setText } from "../dom.js";
+import { icon } from "../icons.js";
+import { nameOf, voiceOf } from "../state.js";
+import { avatar } from "./avatar.js";
+import { inviteDialog } from "./dialogs.js";
+import { button } from "./form.js";
+
+export function voiceRoom(app) {
+  const { store, call } = app;
+  const people = h("ul", { class: "tiles", "aria-label": "In this room" });
+  const hint = h("div", { class: "room-hint" });
+  let hinted = null;
+
+  store.watch(
+    (state) => [state.guilds[state.place.serverId], state.place.channelId, state.voice],
+    ([guild, channelId, voice]) => {
+      if (!guild?.channels[channelId]) return;
+      const present = voiceOf(store.state, guild, channelId);
+      reconcile(people, present, {
+        key: (each) => each.sessionId,
+        create: ({ userId }) => {
+          const name = nameOf(guild, userId);
+          return h("li", { class: "voice-tile" }, avatar(userId, name, "large"), h("span", { class: "tile-name" }), h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("muted")));
+        },
+        update: (element, { userId, muted, speaking }) => {
+          setData(element, "speaking", speaking);
+          setText(element.querySelector(".tile-name"), nameOf(guild, userId));
+          element.querySelector(".tile-muted").hidden = !muted;
+        },
+      });
+
+      const inside = voice.channelId === channelId && voice.status !== "failed";
+      const kind = inside ? (voice.status !== "connected" ? "joining" : present.length > 1 ? "" : "alone") : present.length ? "outside" : "empty";
+      if (hinted === `${channelId} ${kind}`) return;
+      hinted = `${channelId} ${kind}`;
+      fill(hint, hintFor(kind, app, guild, () => call.join(channelId)));
+    },
+  );
+  return h("div", { class: "room" }, people, hint);
+}
+
+function hintFor(kind, app, { server }, join) {
+  const joinButton = () => button("primary", [icon("voice"), "Join voice"], { on: { click: join } });
+  switch (kind) {
+    case "joining":
+      return h("p", { class: "lead" }, "Opening the door…");
+    case "alone":
+      return [h("p", { class: "lead" }, "You are here. The others see it and can join you."), button("", [icon("invite"), "Invite people"], { on: { click: () => inviteDialog(app, server) } })];
+    case "outside":
+      return joinButton();
+    case "empty":
+      return [h("p", { class: "lead" }, "Nobody is in here yet. Be the first, and others will see you."), joinButton()];
+    default:
+      return [];
+  }
+}
