@@ -50,13 +50,14 @@ def measure(benchmark: BenchmarkFixture, work: Callable[[bytes], bytes], source:
 
     rounds = 5 if benchmark.disabled else 50
     benchmark.pedantic(all_of, setup=prepare, rounds=rounds)  # type: ignore[no-untyped-call]
-    benchmark.extra_info["packets"] = BATCH
+    benchmark.extra_info["items"] = BATCH
 
 
 @pytest.mark.parametrize("library", ["chorale", "libsrtp"])
 @pytest.mark.parametrize("profile", PROFILES)
 def test_protect(benchmark: BenchmarkFixture, profile: str, library: str) -> None:
     benchmark.group = f"srtp protect {profile}"
+    benchmark.extra_info["contestant"] = library
     sender = ours(profile) if library == "chorale" else theirs(profile, inbound=False)
     measure(benchmark, sender.protect, packets())
 
@@ -65,6 +66,7 @@ def test_protect(benchmark: BenchmarkFixture, profile: str, library: str) -> Non
 @pytest.mark.parametrize("profile", PROFILES)
 def test_unprotect(benchmark: BenchmarkFixture, profile: str, library: str) -> None:
     benchmark.group = f"srtp unprotect {profile}"
+    benchmark.extra_info["contestant"] = library
     sender = theirs(profile, inbound=False)
     receiver = ours(profile) if library == "chorale" else theirs(profile, inbound=True)
     measure(benchmark, receiver.unprotect, map(sender.protect, packets()))

@@ -21,8 +21,8 @@ async def test_three_people_hear_each_other_until_one_mutes_and_all_leave(
         people, ids = here.people, here.ids
         for who in people.values():
             await who.join_voice("Lounge")
-        for who, other in itertools.product(people.values(), repeat=2):
-            await expect(who.participant(other)).to_be_visible()
+        for who, somebody in itertools.product(people.values(), repeat=2):
+            await expect(who.participant(somebody)).to_be_visible()
 
         # Everyone records at the same time: this is a conversation, and it takes a third of the time.
         rounds = 2 * max(voice.seconds for voice in voices.values()) + 1
