@@ -3,9 +3,9 @@
 A core: time and handles come in, `Effect`s come back in the order in which they must be performed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NewType
+from typing import Generic, NewType, TypeVar
 from uuid import UUID
 
 from proto.media import GRANT_SECONDS, Claims, EndReason, MediaEvent, SessionEnded, SessionMuted, SessionStarted
@@ -15,7 +15,9 @@ PeerHandle = NewType("PeerHandle", int)
 RoomHandle = NewType("RoomHandle", int)
 
 # A grant lives this long at most, a little more for clocks that differ.
-_REMEMBER_SECONDS = GRANT_SECONDS + 5
+REMEMBER_SECONDS = GRANT_SECONDS + 5
+
+KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 class GrantUsed(Exception):
@@ -77,6 +79,33 @@ class Stay:
 class _Room:
     handle: RoomHandle
     stays: dict[UUID, Stay] = field(default_factory=dict)
+    csrcs: set[int] = field(default_factory=set)
+
+
+class _Recent(Generic[KeyT]):
+    """What was noted in the last `REMEMBER_SECONDS`. Times never go back, so the oldest is always in front."""
+
+    def __init__(self) -> None:
+        self._noted: dict[KeyT, float] = {}
+
+    def note(self, key: KeyT, now: float) -> None:
+        self._noted.pop(key, None)
+        self._noted[key] = now
+        self._forget(now)
+
+    def holds(self, key: KeyT, now: float) -> bool:
+        self._forget(now)
+        return key in self._noted
+
+    def discard(self, key: KeyT) -> None:
+        self._noted.pop(key, None)
+
+    def _forget(self, now: float) -> None:
+        while self._noted:
+            oldest = next(iter(self._noted))
+            if self._noted[oldest] + REMEMBER_SECONDS > now:
+                return
+            del self._noted[oldest]
 
 
 class Directory:
@@ -85,8 +114,8 @@ class Directory:
         self._stays: dict[UUID, Stay] = {}  # by session
         self._by_peer: dict[PeerHandle, Stay] = {}
         self._handles = 0
-        self._spent: dict[str, float] = {}  # jti, and when it may be forgotten
-        self._ended: dict[UUID, float] = {}  # sessions ended before they began
+        self._spent = _Recent[str]()  # by jti
+        self._ended = _Recent[UUID]()  # sessions that the control plane ended, begun or not
 
     def __len__(self) -> int:
         return len(self._stays)
@@ -94,24 +123,27 @@ class Directory:
     def stay(self, session_id: UUID) -> Stay | None:
         return self._stays.get(session_id)
 
-    def spend(self, claims: Claims, now: float) -> None:
-        """A grant works once. Raises `GrantUsed`. `now` in seconds of any clock."""
-        self._spent = {jti: until for jti, until in self._spent.items() if until > now}
-        self._ended = {sid: until for sid, until in self._ended.items() if until > now}
-        if claims.jti in self._spent or claims.sid in self._ended or claims.sid in self._stays:
-            raise GrantUsed
-        self._spent[claims.jti] = now + _REMEMBER_SECONDS
+    def join(self, claims: Claims, slot_mids: list[str], *, random: Iterable[int], now: float) -> Stay:
+        """A stay that is not connected yet, and a grant that is spent. Raises `GrantUsed`.
 
-    def join(self, claims: Claims, slot_mids: list[str], random: Iterable[int]) -> Stay:
-        """A stay that is not connected yet. `random`: 32-bit numbers for the CSRC, unique in the room."""
-        room = self._rooms.get(claims.room)
-        if room is None:
-            room = self._rooms[claims.room] = _Room(RoomHandle(self._handle()))
-        taken = {each.csrc for each in room.stays.values()}
-        csrc = next(number for number in random if number and number not in taken)
+        `random`: 32-bit numbers for the CSRC, unique in the room and not 0. `now`: seconds of a clock that never goes
+        back.
+        """
+        if self._spent.holds(claims.jti, now) or self._ended.holds(claims.sid, now) or claims.sid in self._stays:
+            raise GrantUsed
+        room = self._rooms.get(claims.room) or _Room(RoomHandle(self._handle()))
+        csrc = next(number for number in random if number and number not in room.csrcs)
         stay = Stay(claims, room.handle, PeerHandle(self._handle()), csrc, slot_mids)
+        self._spent.note(claims.jti, now)
+        self._rooms[claims.room] = room
+        room.csrcs.add(csrc)
         room.stays[stay.session_id] = self._stays[stay.session_id] = self._by_peer[stay.peer] = stay
         return stay
+
+    def undo(self, stay: Stay) -> None:
+        """The engine would not take it: as if it had never joined."""
+        self._remove(stay)
+        self._spent.discard(stay.claims.jti)
 
     def _handle(self) -> int:
         self._handles += 1
@@ -170,27 +202,32 @@ class Directory:
 
     def end(self, session_id: UUID, reason: EndReason, now: float) -> list[Effect]:
         """The control plane wants a session over. One that is not here will not begin here either."""
+        self._ended.note(session_id, now)
         stay = self._stays.get(session_id)
-        if stay is not None:
-            return self._end(stay, reason)
-        self._ended[session_id] = now + _REMEMBER_SECONDS
-        return [Report(SessionEnded(session_id, reason))]
+        return [Report(SessionEnded(session_id, reason))] if stay is None else self._end(stay, reason)
 
-    def shut_down(self) -> list[Effect]:
-        return [effect for stay in list(self._stays.values()) for effect in self._end(stay, "shutdown")]
+    def end_all(self, reason: EndReason) -> list[Effect]:
+        """The node ends. Nobody is told of the others' departure, for everybody departs."""
+        stays = list(self._stays.values())
+        for stay in stays:
+            self._remove(stay)
+        return [effect for stay in stays for effect in (RemovePeer(stay.peer), *self._parting(stay, reason))]
 
     def _end(self, stay: Stay, reason: EndReason, *, known_to_engine: bool = True) -> list[Effect]:
         departed = list(self._tell_others(stay, Departed(stay.session_id))) if stay.connected else []
+        self._remove(stay)
+        removed = [RemovePeer(stay.peer)] if known_to_engine else []
+        return [*removed, *self._parting(stay, reason), *departed]
+
+    def _parting(self, stay: Stay, reason: EndReason) -> list[Effect]:
+        session_id = stay.session_id
+        return [Report(SessionEnded(session_id, reason)), Tell(session_id, Ended(reason)), Hang(session_id)]
+
+    def _remove(self, stay: Stay) -> None:
         del self._stays[stay.session_id]
         del self._by_peer[stay.peer]
         room = self._rooms[stay.claims.room]
         del room.stays[stay.session_id]
+        room.csrcs.remove(stay.csrc)
         if not room.stays:
             del self._rooms[stay.claims.room]
-        return [
-            *([RemovePeer(stay.peer)] if known_to_engine else []),
-            Report(SessionEnded(stay.session_id, reason)),
-            Tell(stay.session_id, Ended(reason)),
-            Hang(stay.session_id),
-            *departed,
-        ]

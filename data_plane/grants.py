@@ -11,6 +11,8 @@ from proto.media import GRANT_ALGORITHM, GRANT_SECONDS, Claims
 _REQUIRED: Collection[str] = ("aud", "sub", "room", "sid", "jti", "iat", "exp")
 # Clocks of control and media machines are synchronised; this covers their last second.
 _LEEWAY = 2
+# Ours are about 500 characters.
+_MAX_LENGTH = 4096
 
 
 class BadGrant(Exception):
@@ -23,6 +25,8 @@ class BadGrant(Exception):
 
 def verify(token: str, *, key: Ed25519PublicKey, node_id: str) -> Claims:
     """The claims of a grant for this node. Single use is the directory's to check. Raises `BadGrant`."""
+    if len(token) > _MAX_LENGTH:
+        raise BadGrant("bad_grant")
     try:
         payload = jwt.decode(
             token,
@@ -37,7 +41,8 @@ def verify(token: str, *, key: Ed25519PublicKey, node_id: str) -> Claims:
         raise BadGrant("expired_grant") from None
     except jwt.InvalidAudienceError:
         raise BadGrant("wrong_node") from None
-    except (jwt.InvalidTokenError, msgspec.ValidationError):
+    except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError):
+        # The last two: what the JSON of a header can do to a parser before anything is verified.
         raise BadGrant("bad_grant") from None
     if claims.exp - claims.iat > GRANT_SECONDS:
         raise BadGrant("bad_grant")

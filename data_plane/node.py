@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 import structlog
@@ -12,15 +12,14 @@ from chorale_engine import Engine, Event, Peer, Slot, Source
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from data_plane.directory import Directory, Effect, GrantUsed, Hang, PeerHandle, RemovePeer, Report, Tell
+from data_plane.directory import Directory, Effect, GrantUsed, Hang, PeerHandle, RemovePeer, Report, Stay, Tell
 from data_plane.grants import BadGrant, verify
 from data_plane.link import Link
-from data_plane.sdp import BadOffer, Local, Offer, describe
-from data_plane.sdp.offer import Role
+from data_plane.sdp import AudioLine, BadOffer, Local, Offer, Role, describe
 from data_plane.settings import NodeSettings
 from data_plane.signalling import Client, Refusal, Signalling
 from data_plane.stats import stats_route
-from proto.media import MediaEvent
+from proto.media import EndReason, MediaEvent
 from proto.signalling import AUDIO_SLOTS, Join, Joined
 
 log = structlog.get_logger()
@@ -30,6 +29,8 @@ SIGNALLING_PATH = "/media/signalling"
 # Stays on one node; the engine's own limits come with the measured capacity of a worker.
 MAX_STAYS = 20_000
 EVENTS_AT_ONCE = 1024
+# Seconds for saying goodbye: clients read it at once or not at all.
+FAREWELL = 1
 
 
 class Node:
@@ -41,6 +42,9 @@ class Node:
         self._clients: dict[UUID, Client] = {}
         self._engine: Engine | None = None
         self._reports: asyncio.Queue[MediaEvent] = asyncio.Queue()
+        self._signalling = Signalling(self)
+        self._open = False  # to new stays
+        self._parting: asyncio.Task[None] | None = None
 
     @property
     def engine(self) -> Engine:
@@ -51,106 +55,109 @@ class Node:
     @property
     def announced(self) -> list[str]:
         """Where clients are told to send media, as address:port."""
-        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.engine.addresses]
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
+
+    @property
+    def _candidates(self) -> list[tuple[str, int]]:
+        bound = self.engine.addresses
+        return [(host, bound[0][1]) for host in self._settings.announce] or bound
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [WebSocketRoute(SIGNALLING_PATH, Signalling(self)), stats_route(self.counters)]
+        return [WebSocketRoute(SIGNALLING_PATH, self._signalling), stats_route(self.counters)]
 
     def counters(self) -> dict[str, int]:
-        return {**self.engine.counters(), "stays": len(self._directory), "clients": len(self._clients)}
+        """The engine's, and gauges of our own: stays, and open signalling sockets, before their join too."""
+        return {**self.engine.counters(), "stays": len(self._directory), "sockets": self._signalling.sockets}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Raises OSError when an address cannot be bound."""
+        """Once. Raises OSError when an address cannot be bound."""
         loop = asyncio.get_running_loop()
         self._engine = engine = Engine(
             addresses=self._settings.addresses, port=self._settings.port, audio_slots=AUDIO_SLOTS
         )
         loop.add_reader(engine.event_fd, self._drain)
-        tasks = [asyncio.create_task(self._obey()), asyncio.create_task(self._report())]
+        obeying, reporting = asyncio.create_task(self._obey()), asyncio.create_task(self._report())
+        self._open = True
         log.info("media node up", addresses=self.announced)
         try:
             yield
         finally:
-            self.shut_down()
+            await self.farewell()
             loop.remove_reader(engine.event_fd)
-            for task in tasks:
+            for task in (obeying, reporting):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(obeying, reporting, return_exceptions=True)
             engine.close()
             log.info("media node down")
 
-    def shut_down(self) -> None:
-        """Tell every client that its stay is over. Idempotent."""
-        self._perform(self._directory.shut_down())
+    async def farewell(self) -> None:
+        """Tell every client that its stay is over, and the control plane; let nobody in any more. Idempotent.
+
+        To be called before the HTTP server closes its sockets, or clients see a lost connection instead.
+        """
+        await self._part("shutdown")
+
+    def _part(self, reason: EndReason) -> asyncio.Task[None]:
+        if self._parting is None:
+            self._open = False
+            self._perform(self._directory.end_all(reason))
+            self._parting = asyncio.create_task(self._say_goodbye())
+        return self._parting
+
+    async def _say_goodbye(self) -> None:
+        for done in (self._signalling.idle(), self._reports.join()):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(done, FAREWELL)
+        await self._link.close()
 
     # What clients ask, through `data_plane.signalling`.
 
     def join(self, frame: Join, client: Client) -> Joined:
-        """Let a client in. Raises `Refusal`, and has then changed nothing but that a spent grant stays spent."""
+        """Let a client in. Raises `Refusal`, and has then changed nothing."""
         try:
             claims = verify(frame.grant, key=self._grant_key, node_id=self._node_id)
             offer = Offer.parse(frame.offer)
-            if len(self._directory) >= MAX_STAYS:
-                raise Refusal("full")
-            self._directory.spend(claims, time.monotonic())
         except BadGrant as wrong:
             raise Refusal(wrong.code) from None
         except BadOffer as wrong:
             raise Refusal("bad_offer", str(wrong)) from None
+        if not self._open or len(self._directory) >= MAX_STAYS:
+            raise Refusal("full")
+        slots = offer.slots(AUDIO_SLOTS)
+        try:
+            mids = [line.mid for line in slots]
+            stay = self._directory.join(claims, mids, random=_random_words(), now=time.monotonic())
         except GrantUsed:
             raise Refusal("used_grant") from None
-        lines = offer.audio
-        slots = [line for line in lines if line.receives][:AUDIO_SLOTS]
-        stay = self._directory.join(claims, [line.mid for line in slots], _random_words())
-        source = next((line for line in lines if line.sends), None)
-        ssrcs = _distinct(len(slots))
-        local = Local(
-            ufrag=secrets.token_hex(8),
-            password=secrets.token_hex(16),
-            fingerprint=self.engine.fingerprint,
-            candidates=self.engine.addresses,
-            cname=secrets.token_hex(8),
-            source_mid=source and source.mid,
-            slot_ssrcs={line.mid: ssrc for line, ssrc in zip(slots, ssrcs, strict=True)},
-            session=secrets.randbits(62),
-        )
         try:
-            self.engine.add_peer(
-                room=stay.room,
-                peer=stay.peer,
-                config=Peer(
-                    local_ufrag=local.ufrag,
-                    local_password=local.password,
-                    remote_ufrag=offer.ufrag,
-                    remote_password=offer.password,
-                    fingerprints=offer.fingerprints,
-                    active=Role.answering(offer.setup) is Role.ACTIVE,
-                    source=source
-                    and Source(
-                        csrc=stay.csrc,
-                        mid=source.mid,
-                        payload_type=source.payload_type,
-                        ssrc=source.ssrc,
-                        level_extension=source.level_extension,
-                        mid_extension=source.mid_extension,
-                    ),
-                    slots=[
-                        Slot(ssrc=ssrc, payload_type=line.payload_type, level_extension=line.level_extension)
-                        for line, ssrc in zip(slots, ssrcs, strict=True)
-                    ],
-                    cname=local.cname,
-                ),
-            )
+            local = self._local(offer.microphone, slots)
+            self.engine.add_peer(room=stay.room, peer=stay.peer, config=_peer(stay, offer, local, slots))
         except ValueError as wrong:
-            self._directory.leave(stay.session_id, "lost")
+            self._directory.undo(stay)
             raise Refusal("bad_offer", str(wrong)) from None
+        except BaseException:
+            self._directory.undo(stay)
+            raise
         self._clients[stay.session_id] = client
         return Joined(
             answer=describe(offer, local),
             session_id=stay.session_id,
             csrc=stay.csrc,
             participants=self._directory.participants(stay),
+        )
+
+    def _local(self, microphone: AudioLine | None, slots: Sequence[AudioLine]) -> Local:
+        """Our side of a new transport: every secret and every SSRC its own."""
+        return Local(
+            ufrag=secrets.token_hex(8),
+            password=secrets.token_hex(16),
+            fingerprint=self.engine.fingerprint,
+            candidates=self._candidates,
+            cname=secrets.token_hex(8),
+            source_mid=None if microphone is None else microphone.mid,
+            slot_ssrcs=dict(zip((line.mid for line in slots), _distinct(len(slots)), strict=True)),
+            session=secrets.randbits(62),
         )
 
     def mute(self, session_id: UUID, muted: bool) -> None:
@@ -168,8 +175,15 @@ class Node:
     # What the engine and the control plane say.
 
     def _drain(self) -> None:
+        try:
+            events = self.engine.drain(EVENTS_AT_ONCE)
+        except RuntimeError as failed:  # a thread of the engine died, and with it every transport
+            log.critical("media engine failed", error=str(failed))
+            asyncio.get_running_loop().remove_reader(self.engine.event_fd)
+            self._part("lost")
+            return
         changes: list[tuple[PeerHandle, int, int, int]] = []
-        for event in self.engine.drain(EVENTS_AT_ONCE):
+        for event in events:
             match event:
                 case Event.SlotChanged(peer=peer, slot=slot, csrc=csrc, timestamp=timestamp):
                     changes.append((PeerHandle(peer), slot, csrc, timestamp))
@@ -186,7 +200,11 @@ class Node:
 
     async def _report(self) -> None:
         while True:
-            await self._link.send(await self._reports.get())
+            event = await self._reports.get()
+            try:
+                await self._link.send(event)
+            finally:
+                self._reports.task_done()
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -197,10 +215,39 @@ class Node:
                 case Report(event):
                     self._reports.put_nowait(event)
                 case RemovePeer(peer):
-                    self.engine.remove_peer(peer)
+                    with suppress(RuntimeError):  # an engine that failed has no peers
+                        self.engine.remove_peer(peer)
                 case Hang(session_id):
                     if (client := self._clients.pop(session_id, None)) is not None:
                         client.hang_up()
+
+
+def _peer(stay: Stay, offer: Offer, local: Local, slots: Sequence[AudioLine]) -> Peer:
+    """What the engine must know of a client. Raises ValueError."""
+    microphone = offer.microphone
+    return Peer(
+        local_ufrag=local.ufrag,
+        local_password=local.password,
+        remote_ufrag=offer.ufrag,
+        remote_password=offer.password,
+        fingerprints=offer.fingerprints,
+        active=Role.answering(offer.setup) is Role.ACTIVE,
+        source=None
+        if microphone is None
+        else Source(
+            csrc=stay.csrc,
+            mid=microphone.mid,
+            payload_type=microphone.payload_type,
+            ssrc=microphone.ssrc,
+            level_extension=microphone.level_extension,
+            mid_extension=microphone.mid_extension,
+        ),
+        slots=[
+            Slot(ssrc=local.slot_ssrcs[line.mid], payload_type=line.payload_type, level_extension=line.level_extension)
+            for line in slots
+        ],
+        cname=local.cname,
+    )
 
 
 def _random_words() -> Iterator[int]:

@@ -11,7 +11,7 @@ import ifaddr
 
 # Enough for every real machine, and a bound on what clients are told.
 MAX_ADDRESSES = 8
-FILE_KEYS = ("media_addresses", "media_port")
+FILE_KEYS = ("media_addresses", "media_announce", "media_port")
 
 
 class NodeSettingsError(Exception):
@@ -22,6 +22,7 @@ class NodeSettingsError(Exception):
 class NodeSettings:
     addresses: tuple[str, ...]  # one UDP socket each; clients are offered all of them
     port: int = 0  # 0: any free one
+    announce: tuple[str, ...] = ()  # what clients are offered instead, where a router or a cloud translates
 
 
 def interface_addresses() -> list[str]:
@@ -33,27 +34,35 @@ def interface_addresses() -> list[str]:
 def load_node_settings(environ: Mapping[str, str]) -> NodeSettings:
     """Without a setting: loopback, for a browser on this machine, and every interface. Raises `NodeSettingsError`."""
     file = _file(environ)
-    addresses = environ.get("CHORALE_MEDIA_ADDRESSES") or file.get("media_addresses") or ""
+    addresses = _addresses("CHORALE_MEDIA_ADDRESSES", environ, file)
     port = environ.get("CHORALE_MEDIA_PORT") or file.get("media_port") or 0
-    listed = addresses.split(",") if isinstance(addresses, str) else addresses
-    given = [str(each).strip() for each in listed if str(each).strip()] if isinstance(listed, list) else [str(listed)]
-    chosen = given or ["127.0.0.1", *interface_addresses()]
-    for address in chosen:
-        _check(address)
     if not str(port).isdecimal() or int(port) > 65535:
         raise NodeSettingsError(f"CHORALE_MEDIA_PORT is {port!r}, which is not a port from 0 to 65535.")
-    return NodeSettings(tuple(dict.fromkeys(chosen))[:MAX_ADDRESSES], int(port))
+    return NodeSettings(
+        addresses=addresses or tuple(dict.fromkeys(("127.0.0.1", *interface_addresses())))[:MAX_ADDRESSES],
+        port=int(port),
+        announce=_addresses("CHORALE_MEDIA_ANNOUNCE", environ, file),
+    )
 
 
-def _check(address: str) -> None:
+def _addresses(name: str, environ: Mapping[str, str], file: Mapping[str, Any]) -> tuple[str, ...]:
+    """A list of a file, or a line with commas of either."""
+    given = environ.get(name) or file.get(name.removeprefix("CHORALE_").lower()) or ""
+    listed = given if isinstance(given, list) else str(given).split(",")
+    chosen = dict.fromkeys(_address(name, str(each).strip()) for each in listed if str(each).strip())
+    if len(chosen) > MAX_ADDRESSES:
+        raise NodeSettingsError(f"{name} names {len(chosen)} addresses; at most {MAX_ADDRESSES} are used.")
+    return tuple(chosen)
+
+
+def _address(name: str, text: str) -> str:
     try:
-        ip = ip_address(address)
+        ip = ip_address(text)
     except ValueError:
-        raise NodeSettingsError(f"CHORALE_MEDIA_ADDRESSES names {address!r}, which is not an IP address.") from None
-    if ip.is_unspecified:
-        raise NodeSettingsError(
-            f"CHORALE_MEDIA_ADDRESSES names {address}, which no client can send to: name this machine's own addresses."
-        )
+        raise NodeSettingsError(f"{name} names {text!r}, which is not an IP address.") from None
+    if ip.is_unspecified or ip.is_multicast or "%" in text:
+        raise NodeSettingsError(f"{name} names {text}, which no client can send to: name this machine's own addresses.")
+    return str(ip)
 
 
 def _file(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -33,11 +33,15 @@ SILENCE = 10  # seconds without a frame: twenty beats, and a laptop's lid closed
 FRAMES_PER_WINDOW, WINDOW = 200, 10
 # Frames waiting for a client that does not read; then it is gone. A room of hundreds arriving at once fits.
 OUTGOING = 1024
+SEND_WITHIN = 10  # seconds for one frame to leave: as long as a client may be silent
+LAST_WORDS = 2  # seconds for what is still to be told when the stay is over
 # RFC 6455 §7.4.1; 4000 and up are ours.
 POLICY, REFUSED = 1008, 4000
 
-_decoder = msgspec.json.Decoder(FromClient)
+_decoder: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient)
 _encoder = msgspec.json.Encoder()
+# How the socket of a client that went away ends.
+_GONE = (WebSocketDisconnect, ConnectionError, TimeoutError)
 
 
 class Refusal(Exception):
@@ -58,7 +62,7 @@ class Rooms(Protocol):
 
 
 class Client:
-    """The outgoing half of one socket. `tell` never waits; a client that does not read is hung up."""
+    """The outgoing half of one socket. `tell` never waits; a client that does not read is hung up on."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[FromNode | None] = asyncio.Queue()
@@ -79,9 +83,12 @@ class Client:
             self._queue.put_nowait(None)
 
     async def pump(self, websocket: WebSocket) -> None:
+        """Until hung up. Raises TimeoutError when the client does not read."""
         while (frame := await self._queue.get()) is not None:
-            await websocket.send_text(_encoder.encode(frame).decode())
-        await websocket.close()
+            async with asyncio.timeout(SEND_WITHIN):
+                await websocket.send_text(_encoder.encode(frame).decode())
+        async with asyncio.timeout(SEND_WITHIN):
+            await websocket.close()
 
 
 class Signalling:
@@ -89,12 +96,32 @@ class Signalling:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._sockets = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def sockets(self) -> int:
+        """Open ones."""
+        return self._sockets
+
+    async def idle(self) -> None:
+        """Returns when no socket is open."""
+        await self._idle.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
-        await websocket.accept()
-        with suppress(WebSocketDisconnect, ConnectionError):
-            await self._converse(websocket)
+        self._sockets += 1
+        self._idle.clear()
+        try:
+            # A socket that breaks is nothing unusual: whoever had one has been told of.
+            with suppress(WebSocketDisconnect, ConnectionError):
+                await websocket.accept()
+                await self._converse(websocket)
+        finally:
+            self._sockets -= 1
+            if self._sockets == 0:
+                self._idle.set()
 
     async def _converse(self, websocket: WebSocket) -> None:
         client = Client()
@@ -122,10 +149,11 @@ class Signalling:
             self._rooms.lost(session_id)  # does nothing for a stay that has ended
             client.hang_up()
             listen.cancel()
-            with suppress(Exception):
-                async with asyncio.timeout(2):
-                    await pump
-            await asyncio.gather(pump, listen, return_exceptions=True)
+            await asyncio.wait((pump,), timeout=LAST_WORDS)
+            pump.cancel()
+            for ended in await asyncio.gather(pump, listen, return_exceptions=True):
+                if isinstance(ended, Exception) and not isinstance(ended, _GONE):
+                    log.error("signalling failed", session_id=str(session_id), exc_info=ended)
             log.info("voice session over", session_id=str(session_id))
 
     async def _listen(self, websocket: WebSocket, client: Client, session_id: UUID) -> None:
@@ -143,6 +171,7 @@ class Signalling:
                 begun, frames = monotonic(), 0
             frames += 1
             if frames > FRAMES_PER_WINDOW:
+                client.tell(Refusal("bad_frame", "too many of them").frame)
                 return
             match frame:
                 case Beat():
@@ -163,11 +192,11 @@ async def _next(websocket: WebSocket) -> FromClient:
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1006))
     text = message.get("text")
-    if text is None or len(text) > MAX_FRAME:
+    if text is None or len(text) > MAX_FRAME or len(text.encode(errors="replace")) > MAX_FRAME:
         raise Refusal("bad_frame", "text frames of at most 64 KiB")
     try:
         return _decoder.decode(text)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise Refusal("bad_frame") from None
 
 

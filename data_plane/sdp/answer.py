@@ -27,19 +27,16 @@ def describe(offer: Offer, local: Local) -> str:
 
 
 def _session(offer: Offer, local: Local) -> Iterator[str]:
-    bundled = " ".join(each.mid for each in offer.audio)
     yield "v=0"
     yield f"o=- {local.session} 1 IN IP4 127.0.0.1"
     yield "s=-"
     yield "t=0 0"
-    yield f"a=group:BUNDLE {bundled}"
-    yield "a=extmap-allow-mixed"
+    yield f"a=group:BUNDLE {' '.join(offer.bundle)}"
     yield "a=msid-semantic: WMS *"
     yield "a=ice-lite"
 
 
 def _media(offer: Offer, local: Local) -> Iterator[str]:
-    tagged = offer.audio[0].mid
     for line in offer.lines:
         match line:
             case RefusedLine():
@@ -49,22 +46,23 @@ def _media(offer: Offer, local: Local) -> Iterator[str]:
                     yield f"a=mid:{line.mid}"
                 yield "a=inactive"
             case AudioLine():
-                yield from _audio(line, offer, local, tagged == line.mid)
+                yield from _audio(line, offer, local)
 
 
-def _audio(line: AudioLine, offer: Offer, local: Local, tagged: bool) -> Iterator[str]:
+def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
     receives, ssrc = line.mid == local.source_mid, local.slot_ssrcs.get(line.mid)
-    yield f"m=audio 9 UDP/TLS/RTP/SAVPF {line.payload_type}"
+    yield f"m=audio 9 {line.protocol} {line.payload_type}"
     yield "c=IN IP4 0.0.0.0"
     yield f"a=mid:{line.mid}"
     yield f"a=ice-ufrag:{local.ufrag}"
     yield f"a=ice-pwd:{local.password}"
     yield f"a=fingerprint:sha-256 {local.fingerprint.hex(':').upper()}"
     yield f"a=setup:{Role.answering(offer.setup).value}"
-    if tagged:
-        for index, (address, port) in enumerate(local.candidates):
-            yield f"a=candidate:{index + 1} 1 udp {_priority(address, index)} {address} {port} typ host"
-        yield "a=end-of-candidates"
+    # RFC 8843 §10 wants these on the tagged m-line alone, but aiortc takes those of the last line of a transport, and
+    # nobody minds repetition.
+    for index, (address, port) in enumerate(local.candidates):
+        yield f"a=candidate:{index + 1} 1 udp {_priority(address, index)} {address} {port} typ host"
+    yield "a=end-of-candidates"
     yield "a=rtcp-mux"
     yield "a=rtcp-rsize"
     yield f"a=rtpmap:{line.payload_type} opus/48000/2"

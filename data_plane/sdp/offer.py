@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 MAX_LENGTH = 48 * 1024  # characters: thirty m-lines as browsers write them
 MAX_LINES = 2000
@@ -18,6 +18,9 @@ MID = "urn:ietf:params:rtp-hdrext:sdes:mid"  # RFC 9143
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 Setup = Literal["actpass", "active", "passive"]
 
+_DIRECTIONS: dict[str, Direction] = {each: each for each in get_args(Direction)}
+_SETUPS: dict[str, Setup] = {each: each for each in get_args(Setup)}
+
 # RFC 8122 §5; sha-1 and md5 are not proof of anything any more.
 _DIGESTS = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 _TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]{1,64}")
@@ -25,6 +28,9 @@ _TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]{1,64}")
 _UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _NUMBER = re.compile(r"[0-9]{1,10}")
+# RFC 8866 §9 ends lines with CRLF and knows no other control character but the tab; a bare LF is tolerated, as §5 asks.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_PROFILES = ("UDP/TLS/RTP/SAVPF", "RTP/SAVPF")  # what RFC 8829 §5.1.2 has an answerer take; the answer repeats it
 
 
 class BadOffer(Exception):
@@ -36,6 +42,7 @@ class AudioLine:
     """An audio m-line that speaks Opus."""
 
     mid: str
+    protocol: str
     direction: Direction
     payload_type: int
     level_extension: int | None
@@ -53,7 +60,7 @@ class AudioLine:
 
 @dataclass(frozen=True, slots=True)
 class RefusedLine:
-    """An m-line that is answered with port 0, because it is of another kind or outside of the bundle."""
+    """An m-line that is answered with port 0: of another kind, outside of the bundle, or not in use (RFC 3264 §6)."""
 
     mid: str | None
     media: str
@@ -68,21 +75,23 @@ class Offer:
     fingerprints: list[tuple[str, bytes]]
     setup: Setup
     lines: list[AudioLine | RefusedLine]  # in the offer's order
+    bundle: list[str]  # the mids of the audio lines in the group's order: the first is the tagged one (RFC 8843 §7.3.1)
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises `BadOffer`."""
         session, sections = _split(text)
-        bundled = _bundle(session)
-        transport = next((each for each in sections if each.mid is not None and each.mid in bundled), None)
-        if transport is None:
-            raise BadOffer("no m-line is in a BUNDLE group (RFC 8843)")
+        if session.has("ice-lite"):
+            raise BadOffer("both sides would be ICE lite, and nobody would look for a path (RFC 8445 §6.1.1)")
         mids = [each.mid for each in sections if each.mid is not None]
         if len(set(mids)) != len(mids):
             raise BadOffer("two m-lines have the same mid")
-        lines = [_line(each, bundled, session) for each in sections]
-        if not any(isinstance(each, AudioLine) for each in lines):
-            raise BadOffer("no audio m-line in the BUNDLE group offers opus/48000/2")
+        group = _bundle(session)
+        lines = [_line(each, group, session) for each in sections]
+        accepted = [each for each in lines if isinstance(each, AudioLine)]
+        if not accepted:
+            raise BadOffer("no audio m-line in a BUNDLE group (RFC 8843) offers opus/48000/2")
+        transport = _transport([each for each in sections if each.mid in group], {each.mid for each in accepted})
         ufrag, password = _credentials(transport, session)
         return cls(
             ufrag=ufrag,
@@ -90,11 +99,21 @@ class Offer:
             fingerprints=_fingerprints([*session.all("fingerprint"), *transport.all("fingerprint")]),
             setup=_setup(transport.first("setup") or session.first("setup")),
             lines=lines,
+            bundle=sorted((each.mid for each in accepted), key=group.index),
         )
 
     @property
     def audio(self) -> list[AudioLine]:
         return [each for each in self.lines if isinstance(each, AudioLine)]
+
+    @property
+    def microphone(self) -> AudioLine | None:
+        """The first line that sends; further ones are answered as if they did not."""
+        return next((each for each in self.audio if each.sends), None)
+
+    def slots(self, most: int) -> list[AudioLine]:
+        """The first lines that receive, `most` of them."""
+        return [each for each in self.audio if each.receives][:most]
 
 
 @dataclass(slots=True)
@@ -110,6 +129,9 @@ class _Section:
     def all(self, name: str) -> list[str]:
         return [value for key, value in self.attributes if key == name]
 
+    def has(self, name: str) -> bool:
+        return any(key == name for key, _ in self.attributes)
+
     @property
     def mid(self) -> str | None:
         mid = self.first("mid")
@@ -117,12 +139,20 @@ class _Section:
             raise BadOffer("a mid is not a token")
         return mid
 
+    @property
+    def unused(self) -> bool:
+        """Port 0, which a bundle-only m-line has for another reason (RFC 8843 §6)."""
+        return _number(self.media[1].partition("/")[0], 0, 65535, "a port") == 0 and not self.has("bundle-only")
+
 
 def _split(text: str) -> tuple[_Section, list[_Section]]:
     if len(text) > MAX_LENGTH:
         raise BadOffer("the SDP is too long")
-    lines = text.splitlines()
-    if not lines or lines[0].strip() != "v=0":
+    text = text.replace("\r\n", "\n")
+    if _CONTROL.search(text):
+        raise BadOffer("the SDP has control characters")
+    lines = text.split("\n")
+    if lines[0] != "v=0":
         raise BadOffer("the SDP does not begin with v=0")
     if len(lines) > MAX_LINES:
         raise BadOffer("the SDP has too many lines")
@@ -146,9 +176,16 @@ def _split(text: str) -> tuple[_Section, list[_Section]]:
     return session, sections
 
 
-def _bundle(session: _Section) -> set[str]:
-    groups = [value.split() for value in session.all("group")]
-    return {mid for group in groups if group[:1] == ["BUNDLE"] for mid in group[1:]}
+def _bundle(session: _Section) -> list[str]:
+    """The mids of the first group: a node has one transport for a client, so m-lines of a second group are refused."""
+    groups = (value.split() for value in session.all("group"))
+    return next((mids for semantics, *mids in (group or [""] for group in groups) if semantics == "BUNDLE"), [])
+
+
+def _transport(bundled: list[_Section], accepted: set[str]) -> _Section:
+    """The m-line whose transport attributes are the group's: an accepted one, unless it is bundle-only without any."""
+    described = [each for each in bundled if each.has("ice-ufrag")] or bundled
+    return next((each for each in described if each.mid in accepted), described[0])
 
 
 def _credentials(transport: _Section, session: _Section) -> tuple[str, str]:
@@ -180,25 +217,26 @@ def _fingerprints(values: Iterable[str]) -> list[tuple[str, bytes]]:
 
 
 def _setup(value: str | None) -> Setup:
-    if value == "actpass" or value == "active" or value == "passive":
-        return value
-    raise BadOffer("setup is none of actpass, active and passive")
+    setup = _SETUPS.get(value or "")
+    if setup is None:
+        raise BadOffer("setup is none of actpass, active and passive")
+    return setup
 
 
-def _line(section: _Section, bundled: set[str], session: _Section) -> AudioLine | RefusedLine:
+def _line(section: _Section, group: list[str], session: _Section) -> AudioLine | RefusedLine:
     media, _, protocol, *formats = section.media
-    mid = section.mid
-    refused = RefusedLine(mid, media, protocol, formats[0])
+    mid, unused = section.mid, section.unused
     if not _TOKEN.fullmatch(media) or not _TOKEN.fullmatch(formats[0]):
         raise BadOffer("an m-line is not made of tokens")
-    payload_type = _opus(section, formats) if media == "audio" and protocol.endswith("SAVPF") else None
-    if mid is None or mid not in bundled or payload_type is None:
-        return refused
-    if section.first("rtcp-mux") is None:
+    payload_type = _opus(section, formats) if media == "audio" and protocol in _PROFILES else None
+    if unused or mid is None or mid not in group or payload_type is None:
+        return RefusedLine(mid, media, protocol, formats[0])
+    if not section.has("rtcp-mux"):
         raise BadOffer("rtcp-mux is missing")
     extensions = _extensions([*session.all("extmap"), *section.all("extmap")])
     return AudioLine(
         mid=mid,
+        protocol=protocol,
         direction=_direction(section, session),
         payload_type=payload_type,
         level_extension=extensions.get(AUDIO_LEVEL),
@@ -208,19 +246,21 @@ def _line(section: _Section, bundled: set[str], session: _Section) -> AudioLine 
 
 
 def _opus(section: _Section, formats: list[str]) -> int | None:
-    """RFC 7587 §7."""
+    """The payload type of RFC 7587 §7."""
     for value in section.all("rtpmap"):
-        payload_type, _, encoding = value.partition(" ")
-        if encoding.strip().lower() == "opus/48000/2" and payload_type in formats:
-            return _number(payload_type, 0, 127, "a payload type")
+        text, _, encoding = value.partition(" ")
+        if encoding.strip().lower() == "opus/48000/2" and text in formats:
+            payload_type = _number(text, 0, 127, "a payload type")
+            if 64 <= payload_type <= 95:
+                raise BadOffer("payload types 64 to 95 are RTCP's where it shares the transport (RFC 5761 §4)")
+            return payload_type
     return None
 
 
 def _direction(section: _Section, session: _Section) -> Direction:
-    for name in (*(key for key, _ in section.attributes), *(key for key, _ in session.attributes)):
-        if name == "sendrecv" or name == "sendonly" or name == "recvonly" or name == "inactive":
-            return name
-    return "sendrecv"
+    """The m-line's, else the session's, else sendrecv (RFC 8866 §6.7)."""
+    names = (name for name, _ in (*section.attributes, *session.attributes))
+    return next((_DIRECTIONS[name] for name in names if name in _DIRECTIONS), "sendrecv")
 
 
 def _extensions(values: Iterable[str]) -> dict[str, int]:
