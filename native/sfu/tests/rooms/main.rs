@@ -1,0 +1,6 @@
+//! Whole rooms in virtual time.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod transport;
