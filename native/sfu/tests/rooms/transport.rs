@@ -267,3 +267,12 @@ fn peers_that_could_not_be_told_apart_are_rejected() {
     assert_eq!(world.try_add(&greedy), Err(Rejected::TooManySlots));
     assert_eq!(world.sfu.counters().peers, 1);
 }
+
+#[test]
+fn two_slots_of_one_ssrc_are_rejected_because_they_would_use_every_nonce_twice() {
+    let mut world = World::new(8);
+    let mut twins = Client::new(1, Setup::default(), world.now);
+    twins.slots[7].ssrc = twins.slots[2].ssrc;
+    assert_eq!(world.try_add(&twins), Err(Rejected::SsrcInUse));
+    assert_eq!(world.sfu.counters().rooms, 0);
+}
