@@ -3,4 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod forwarding;
+mod reports;
+mod slots;
 mod transport;
