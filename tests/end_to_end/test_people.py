@@ -25,7 +25,7 @@ async def test_three_people_hear_each_other_until_one_mutes_and_all_leave(
             await expect(who.participant(somebody)).to_be_visible()
 
         # Everyone records at the same time: this is a conversation, and it takes a third of the time.
-        rounds = 2 * max(voice.seconds for voice in voices.values()) + 1
+        rounds = 4 * max(voice.seconds for voice in voices.values()) + 1
         recordings = await asyncio.gather(*(who.record(rounds) for who in people.values()))
         for (name, who), recording in zip(people.items(), recordings, strict=True):
             heard = by_csrc(recording)
