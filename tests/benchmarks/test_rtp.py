@@ -1,5 +1,7 @@
 """The Cython codec beside plain Python, on the packet that is read most: a voice packet with a level and a MID."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -17,13 +19,16 @@ ARRIVALS = np.arange(PACKETS, dtype=np.int64) * 20_000_000
 
 
 @pytest.mark.benchmark(group="rtp parse")
-@pytest.mark.parametrize("reader", [rtp.parse, rtp_oracle.parse], ids=["cython", "python"])
-def test_parse(benchmark: BenchmarkFixture, reader: object) -> None:
-    benchmark(reader, PACKET)
+@pytest.mark.parametrize(("contestant", "read"), [("cython", rtp.parse), ("python", rtp_oracle.parse)])
+def test_parse(benchmark: BenchmarkFixture, contestant: str, read: Callable[[bytes], object]) -> None:
+    benchmark.extra_info.update(contestant=contestant, items=1)
+    benchmark(read, PACKET)
 
 
 @pytest.mark.benchmark(group="rtp jitter")
 def test_jitter_cython(benchmark: BenchmarkFixture) -> None:
+    benchmark.extra_info.update(contestant="cython", items=PACKETS)
+
     def estimate() -> int:
         jitter = rtp.Jitter(48_000)
         jitter.receive_batch(TIMESTAMPS, ARRIVALS)
@@ -34,5 +39,6 @@ def test_jitter_cython(benchmark: BenchmarkFixture) -> None:
 
 @pytest.mark.benchmark(group="rtp jitter")
 def test_jitter_python(benchmark: BenchmarkFixture) -> None:
+    benchmark.extra_info.update(contestant="python", items=PACKETS)
     packets = list(zip(TIMESTAMPS.tolist(), ARRIVALS.tolist(), strict=True))
     assert benchmark(rtp_oracle.jitter, 48_000, packets) == 0

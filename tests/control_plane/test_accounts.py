@@ -4,7 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from argon2 import profiles
 
+from control_plane import passwords
 from control_plane.context import moment
 from proto.ids import parse_id
 from tests.control_plane.support import PASSWORD, Person, Running, in_process, settings_for
@@ -40,12 +42,30 @@ async def test_a_name_that_does_not_exist_costs_as_much_hashing(here: Running, a
     passwords = here.app.state.services.passwords
     asked: list[str] = []
     verify = passwords._verify
-    passwords._verify = lambda kept, given: (asked.append(kept), verify(kept, given))[1]
+
+    def watched(kept: str, given: str) -> bool:
+        asked.append(kept)
+        return bool(verify(kept, given))
+
+    passwords._verify = watched
     for name in ("ann", "nobody"):
         await here.http.post("/login", json={"username": name, "password": "wrong horse"})
     parameters = [each.rsplit("$", 2)[0] for each in asked]
     assert len(parameters) == 2
     assert parameters[0] == parameters[1]
+
+
+async def test_a_hash_of_yesterdays_parameters_is_renewed_at_the_next_login(tmp_path: Path) -> None:
+    async with in_process(settings_for(tmp_path)) as before:
+        await before.sign_up("ann")
+    passwords.PARAMETERS = profiles.RFC_9106_LOW_MEMORY
+    async with in_process(settings_for(tmp_path)) as after:
+        for _ in range(2):
+            answer = await after.http.post("/login", json={"username": "ann", "password": PASSWORD})
+            assert answer.status_code == 200
+            async with after.app.state.services.store.read() as view:
+                login = await view.login("ann")
+            assert login.password_hash.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
 async def test_logging_in_gives_another_token_and_logging_out_ends_only_its_own(here: Running, ann: Person) -> None:
@@ -59,7 +79,7 @@ async def test_logging_in_gives_another_token_and_logging_out_ends_only_its_own(
 
 @pytest.mark.parametrize("given", [None, "", "Bearer", "Bearer ", "Bearer x", "Basic YTpi", "bearer \u00e9"])
 async def test_without_a_valid_token_nothing_is_shown(here: Running, given: str | None) -> None:
-    headers = {} if given is None else {"Authorization": given.encode()}
+    headers = {} if given is None else {b"Authorization": given.encode()}
     answer = await here.http.get("/servers", headers=headers)
     assert answer.status_code == 401
     assert answer.json()["code"] == "unauthorized"

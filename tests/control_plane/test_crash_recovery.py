@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.control_plane.support import Person, Running, running, settings_for
 
-# The control plane with a message store that takes what it is given and never answers: the process stands between append and store.
+# With a message store that takes what it is given and never answers: the process stands between append and store.
 STUCK = """
 import asyncio, sys
 from pathlib import Path

@@ -153,7 +153,7 @@ def test_who_does_not_identify_or_beat_is_timed_out() -> None:
 def test_whatever_the_bus_does_every_event_is_dispatched_once_and_in_order(
     arrivals: list[int], page_size: int, data: st.DataObject
 ) -> None:
-    """Events arrive in any order, lost and repeated; the log holds more and more of them, and is read a page at a time."""
+    """Events arrive in any order, lost and repeated; the log grows, and is read a page at a time."""
     session = identified()
     in_log = 0
     got: list[int] = []

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -42,7 +43,7 @@ class Kept:
 
     async def user(self, name: str = "ann") -> User:
         user = User(self.mint(), name)
-        await self.store.write(lambda tx: tx.insert_user(user, password_hash="hash", now=NOW))
+        await self.store.write(lambda tx: tx.insert_user(user, password_hash="$", now=NOW))  # noqa: S106
         return user
 
     async def server(self, owner: User) -> Server:
@@ -68,9 +69,9 @@ async def embedded(directory: Path) -> AsyncIterator[Kept]:
     database = Database(directory / "chorale.db")
     await database.open()
     minter = Minter(0, await last_minted_us(database))
-    kept = Kept(EmbeddedStore(database, minter, lambda: kept.clock_us), EmbeddedMessages(database), minter)
+    opened = Kept(EmbeddedStore(database, minter, lambda: opened.clock_us), EmbeddedMessages(database), minter)
     try:
-        yield kept
+        yield opened
     finally:
         await database.close()
 
@@ -141,16 +142,24 @@ async def test_a_member_is_counted_once(kept: Kept) -> None:
         assert await view.servers_of(UserId(bob.user_id)) == [found]
 
 
+async def _insert_channel(tx: Transaction, channel: Channel) -> None:
+    await tx.insert_channel(channel)
+
+
 async def test_channels_come_by_position(kept: Kept) -> None:
     server = await kept.server(await kept.user())
     made = [Channel(kept.mint(), server.server_id, "x", "voice", position, NOW) for position in (2, 0, 1)]
     for each in made:
-        await kept.store.write(lambda tx, each=each: tx.insert_channel(each))
+        await kept.store.write(partial(_insert_channel, channel=each))
     async with kept.store.read() as view:
         found = await view.channels([ServerId(server.server_id)])
         assert [each.position for each in found] == [0, 1, 2]
         assert await view.channel(ChannelId(made[0].channel_id)) == made[0]
         assert await view.channel(ChannelId(kept.mint())) is None
+
+
+async def _insert_invite(tx: Transaction, invite: Invite, creator: User, max_uses: int) -> None:
+    await tx.insert_invite(invite, creator=UserId(creator.user_id), max_uses=max_uses, now=NOW)
 
 
 async def test_an_invite_is_used_up_or_expires(kept: Kept) -> None:
@@ -159,11 +168,7 @@ async def test_an_invite_is_used_up_or_expires(kept: Kept) -> None:
     later = NOW + timedelta(hours=1)
     for code, uses in (("two", 2), ("any", 0)):
         invite = Invite(code, server.server_id, "Home", 1, later)
-        await kept.store.write(
-            lambda tx, invite=invite, uses=uses: tx.insert_invite(
-                invite, creator=UserId(ann.user_id), max_uses=uses, now=NOW
-            )
-        )
+        await kept.store.write(partial(_insert_invite, invite=invite, creator=ann, max_uses=uses))
     used = [await kept.store.write(lambda tx: tx.use_invite("two", NOW)) for _ in range(3)]
     assert used == [True, True, False]
     assert await kept.store.write(lambda tx: tx.use_invite("any", NOW))
@@ -176,7 +181,7 @@ async def test_an_invite_is_used_up_or_expires(kept: Kept) -> None:
 
 async def test_references_hold(kept: Kept) -> None:
     channel = Channel(kept.mint(), kept.mint(), "x", "text", 0, NOW)
-    with pytest.raises(Exception, match="(?i)foreign key"):
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
         await kept.store.write(lambda tx: tx.insert_channel(channel))
 
 
@@ -387,12 +392,12 @@ def test_the_migrations_make_exactly_the_tables(tmp_path: Path) -> None:
 
 
 def test_the_tables_suit_postgresql_too() -> None:
-    from sqlalchemy.dialects.postgresql.base import PGDialect
+    from sqlalchemy.dialects import postgresql
     from sqlalchemy.schema import CreateIndex, CreateTable
 
     from control_plane.store.tables import metadata
 
-    dialect = PGDialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     for table in metadata.sorted_tables:
         text = str(CreateTable(table).compile(dialect=dialect))
         assert "BLOB" not in text

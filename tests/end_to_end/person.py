@@ -40,12 +40,15 @@ class Person(Tab):
         """Of the user's latest stay in voice. Raises KeyError for somebody never met."""
         return {user: csrc for csrc, user in self.csrcs.items()}[user_id]
 
-    def participant(self, user_id: str) -> Locator:
-        return self.page.locator(f'[data-testid="voice-participant"][data-user="{user_id}"]')
+    def participant(self, other: "Person") -> Locator:
+        """The other, or oneself, in the list under a voice channel."""
+        return self.page.locator(f'[data-testid="voice-participant"][data-user="{other.name}"]')
 
     async def sign_up(self) -> None:
-        if self.page.url == "about:blank":
-            await self.page.goto(self.url)
+        await self.page.goto(self.url)
+        await self._fill_in()
+
+    async def _fill_in(self) -> None:
         await self.see("username").fill(self.name)
         await self.see("password").fill(PASSWORD)
         await self.see("sign-up").click()
@@ -58,24 +61,28 @@ class Person(Tab):
         await self.see("invite").click()
         link = self.see("invite-link")
         await expect(link).to_have_value(re.compile("/invite/"))
-        return await link.input_value()
+        address = await link.input_value()
+        await self.page.keyboard.press("Escape")
+        await expect(link).to_have_count(0)
+        return address
 
     async def accept(self, link: str) -> None:
         """Follow an invite link as a stranger: sign up on the way."""
         await self.page.goto(link)
-        await self.sign_up()
         await self.see("accept-invite").click()
+        await self._fill_in()
+        await expect(self.see("channel-general")).to_be_visible()
 
     async def open(self, channel: str) -> None:
         await self.see(f"channel-{channel}").click()
 
     async def join_voice(self, channel: str) -> None:
         await self.open(channel)
-        await expect(self.see("voice-state")).to_have_attribute("data-state", "connected")
+        await expect(self.see("voice-state")).to_have_text("Connected")
 
     async def leave(self) -> None:
         await self.see("leave").click()
-        await expect(self.see("leave")).to_have_count(0)
+        await expect(self.see("leave")).to_be_hidden()
 
     async def say(self, words: str) -> None:
         await self.see("composer").fill(words)

@@ -1,5 +1,6 @@
 """Clients that share no code with a browser, nor with this project, in the same room as one."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy.io import wavfile
 
 from native import rtp
 from tests.clients import opus
+from tests.clients.aiortc_client import RATE, AiortcClient
 from tests.clients.node_client import node_client
 from tests.end_to_end.browser import by_csrc
 from tests.end_to_end.gathering import GAUGES, Guest, everything_freed, gathering
@@ -50,4 +52,30 @@ async def test_libdatachannel_and_a_browser_hear_each_other(
         heard = resample(opus.decode(of_ada), opus.RATE, SCORING_RATE)
         assert score(heard, ada) >= CLEAR
         assert score(heard, alan) < FOREIGN
+    assert await everything_freed(chorale) == dict.fromkeys(GAUGES, 0)
+
+
+@pytest.mark.timeout(180)
+async def test_aiortc_and_a_browser_hear_each_other(chorale: Server, voices: dict[str, Voice]) -> None:
+    ada, grace = voices["ada"], voices["grace"]
+    async with gathering(chorale, {"ada": ada}) as here, Guest(chorale.url, f"aiortc_{here.suffix}") as guest:
+        browser = here.people["ada"]
+        await browser.join_voice("Lounge")
+        address, admission = await guest.join(here.link, "Lounge")
+        async with AiortcClient(address, admission, microphone=grace.file) as client:
+            (csrc,) = [each.csrc for each in client.joined.participants if str(each.user_id) == here.ids["ada"]]
+            slot = await client.slot_of(csrc)
+            recording, heard_of_ada = await asyncio.gather(
+                browser.record(2 * grace.seconds + 2), client.listen(slot, 2 * ada.seconds + 2)
+            )
+            own = client.joined.csrc
+        await browser.leave()
+
+        assert browser.csrcs[own] == guest.user_id
+        heard = by_csrc(recording)[own]
+        assert score(heard, grace) >= CLEAR
+        assert score(heard, ada) < FOREIGN
+        heard = resample(heard_of_ada, RATE, SCORING_RATE)
+        assert score(heard, ada) >= CLEAR
+        assert score(heard, grace) < FOREIGN
     assert await everything_freed(chorale) == dict.fromkeys(GAUGES, 0)

@@ -84,7 +84,9 @@ class Event:
         """The peer is gone and its handle forgotten. Not sent for peers removed by `remove_peer`."""
 
         __match_args__ = ("peer", "reason")
-        def __new__(cls, peer: int, reason: Literal["handshake", "fingerprint", "consent", "closed"]) -> Event.Closed: ...
+        def __new__(
+            cls, peer: int, reason: Literal["handshake", "fingerprint", "consent", "closed"]
+        ) -> Event.Closed: ...
         @property
         def peer(self) -> int: ...
         @property

@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        mpsc::{SyncSender, sync_channel},
+        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -160,12 +160,12 @@ impl Engine {
 
     /// Remove a peer; an unknown one is ignored.
     pub fn remove_peer(&self, peer: PeerId) -> Result<(), Error> {
-        self.tell(Command::RemovePeer(peer))
+        ignore_closed(self.tell(Command::RemovePeer(peer)))
     }
 
     /// Forward nothing of a peer's, or (false) all again; an unknown one is ignored.
     pub fn set_muted(&self, peer: PeerId, muted: bool) -> Result<(), Error> {
-        self.tell(Command::SetMuted(peer, muted))
+        ignore_closed(self.tell(Command::SetMuted(peer, muted)))
     }
 
     /// Connect a peer that was added without DTLS: for benchmarks.
@@ -184,7 +184,7 @@ impl Engine {
         self.ask(Command::Statistics)
     }
 
-    /// Say goodbye to all peers, stop the threads and close the sockets; idempotent.
+    /// Say goodbye to all peers, stop the threads and close the sockets; idempotent. Events not drained are dropped.
     pub fn close(&self) {
         let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
         // The handshake thread first: its goodbyes go out through the media thread.
@@ -193,12 +193,20 @@ impl Engine {
         let _ = threads.dtls.join();
         let _ = self.media.post(Command::Stop);
         let _ = threads.media.join();
+        self.shared.events.drain(usize::MAX);
     }
 
     fn ask<T>(&self, command: impl FnOnce(SyncSender<T>) -> Command) -> Result<T, Error> {
         let (reply, answer) = sync_channel(1);
         self.tell(command(reply))?;
-        answer.recv_timeout(PATIENCE).map_err(|_| self.check().err().unwrap_or(Error::Stuck))
+        answer.recv_timeout(PATIENCE).map_err(|missing| match missing {
+            RecvTimeoutError::Timeout => Error::Stuck,
+            // The thread is on its way out: wait until it has said why.
+            RecvTimeoutError::Disconnected if self.media.wait_closed(PATIENCE) => {
+                self.check().err().unwrap_or(Error::Closed)
+            }
+            RecvTimeoutError::Disconnected => Error::Stuck,
+        })
     }
 
     fn tell(&self, command: Command) -> Result<(), Error> {
@@ -230,6 +238,14 @@ impl Drop for Engine {
     }
 }
 
+/// A closed engine has no peers, and what concerns an unknown peer is ignored.
+fn ignore_closed(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::Closed) => Ok(()),
+        other => other,
+    }
+}
+
 /// Start a thread that reads `mailbox`. When it ends, for whatever reason, nobody waits for it any longer.
 fn spawn<T: Send + 'static>(
     name: &str,
@@ -256,4 +272,23 @@ fn spawn<T: Send + 'static>(
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("for no stated reason")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Epoll;
+
+    #[test]
+    fn a_panic_is_reported_and_wakes_whoever_waits() {
+        let shared = Arc::new(Shared { events: Arc::new(EventQueue::new().unwrap()), failure: OnceLock::new() });
+        let mailbox = Arc::new(Mailbox::<()>::new(None));
+        let thread = spawn("media", &shared, &mailbox, || panic!("at the disco")).unwrap();
+        assert!(mailbox.wait_closed(PATIENCE));
+        thread.join().unwrap();
+        assert_eq!(shared.failure.get().unwrap(), "the media thread panicked: at the disco");
+        let mut epoll = Epoll::new().unwrap();
+        epoll.add(shared.events.as_fd(), 0).unwrap();
+        assert_eq!(epoll.wait(Some(Duration::ZERO)).unwrap().count(), 1);
+    }
 }

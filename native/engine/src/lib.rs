@@ -21,5 +21,6 @@ mod worker;
 pub use counters::Counters;
 pub use engine::{Engine, Error, MAX_ADDRESSES, Settings};
 pub use event::{Event, Reason};
+// For the benchmark.
 #[doc(hidden)]
-pub use sys::Lane;
+pub use sys::{Lane, thread_cpu};

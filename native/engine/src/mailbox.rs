@@ -102,6 +102,12 @@ impl<T> Mailbox<T> {
         drop(items);
     }
 
+    /// Wait until the mailbox is closed, at most for `patience`; whether it is.
+    pub(crate) fn wait_closed(&self, patience: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), patience, |state| state.open);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.open
+    }
+
     /// Readable while something may wait.
     pub(crate) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         self.wake.as_ref().map(std::os::fd::AsFd::as_fd)

@@ -3,6 +3,7 @@
 mod engine;
 mod event;
 mod peer;
+mod srtp;
 
 use pyo3::prelude::*;
 
@@ -14,5 +15,6 @@ mod _engine {
         engine::Engine,
         event::Event,
         peer::{Peer, Slot, Source},
+        srtp::Srtp,
     };
 }

@@ -10,7 +10,7 @@ mod send;
 mod socket;
 mod ssl;
 
-pub(crate) use clock::thread_cpu;
+pub use clock::thread_cpu;
 pub(crate) use epoll::Epoll;
 pub(crate) use eventfd::EventFd;
 pub(crate) use receive::Inbox;

@@ -21,9 +21,6 @@ use crate::{
     sys::{Epoll, Inbox, thread_cpu},
 };
 
-/// Batches from one socket before commands, timers and the other sockets have their turn.
-const BATCHES_A_TURN: usize = 4;
-
 /// Events that found the queue full are offered again after this: who drains so late does not mind.
 const EVENT_RETRY: Duration = Duration::from_millis(20);
 
@@ -110,27 +107,25 @@ impl Worker {
         }
     }
 
-    /// Take what arrived at a socket and let the core work on it.
+    /// Take one batch of what arrived at a socket and let the core work on it. What is left makes epoll return at once,
+    /// after commands, timers and the other sockets had their turn.
     fn receive(&mut self, index: usize) {
-        for _ in 0..BATCHES_A_TURN {
-            // An error here is the echo of a datagram that could not be delivered (ICMP): asking again goes on.
-            let Ok(filled) = self.inbox.fill(self.sockets[index].as_fd()) else { continue };
-            let now = Instant::now();
-            for datagram in self.inbox.datagrams() {
-                self.datagrams_in += 1;
-                self.bytes_in += datagram.bytes.len() as u64;
-                if datagram.truncated {
-                    self.oversized += 1;
-                    continue;
-                }
-                let path = Path { local: index as u8, remote: datagram.from };
-                self.sfu.handle(now, path, datagram.bytes, &mut self.out);
-            }
-            self.settle();
-            if filled < Inbox::CAPACITY {
-                break;
-            }
+        // An error here is the echo of a datagram that could not be delivered (ICMP), and is gone now.
+        if self.inbox.fill(self.sockets[index].as_fd()).is_err() {
+            return;
         }
+        let now = Instant::now();
+        for datagram in self.inbox.datagrams() {
+            self.datagrams_in += 1;
+            self.bytes_in += datagram.bytes.len() as u64;
+            if datagram.truncated {
+                self.oversized += 1;
+                continue;
+            }
+            let path = Path { local: index as u8, remote: datagram.from };
+            self.sfu.handle(now, path, datagram.bytes, &mut self.out);
+        }
+        self.settle();
     }
 
     /// Do what was asked; true if that is to stop.

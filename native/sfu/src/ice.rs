@@ -37,6 +37,8 @@ pub(crate) struct Agent {
     remote_ufrag: String,
     paths: Vec<Path>,
     nominated: Option<Path>,
+    /// It has nominated before, even if that path is lost.
+    reached: bool,
     latest: Option<Path>,
     last_check: Instant,
 }
@@ -48,6 +50,7 @@ impl Agent {
             remote_ufrag,
             paths: Vec::with_capacity(2),
             nominated: None,
+            reached: false,
             latest: None,
             last_check: now,
         }
@@ -83,7 +86,7 @@ impl Agent {
             checked.added = true;
         }
         if nominates {
-            checked.first_nomination = self.nominated.is_none();
+            checked.first_nomination = !std::mem::replace(&mut self.reached, true);
             self.nominated = Some(path);
         }
         checked

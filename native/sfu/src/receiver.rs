@@ -10,6 +10,10 @@ use crate::{MAX_DATAGRAM, SlotConfig};
 
 /// A receiver with fewer slots than the room hears the next voice in a slot whose voice paused for this long.
 const YIELD_AFTER: Duration = Duration::from_millis(300);
+/// The most lost packets that a receiver is shown, 5 s of audio. A source that leaps further would take the receiver's
+/// rollover counter along in a few packets, and a receiver that misses those could open nothing ever after (RFC 3711
+/// §3.3.1).
+const MAX_HOLE: i64 = 256;
 
 /// Which content of the room a stream carries: a room slot and its epoch.
 pub(crate) type Content = (usize, u32);
@@ -88,13 +92,16 @@ impl Stream {
             return Some((self.last, false));
         };
         let begins = self.content != Some(packet.content);
-        if begins {
-            self.content = Some(packet.content);
+        let leaps = !begins && index as i64 + self.shift > self.last as i64 + MAX_HOLE;
+        if begins || leaps {
             self.first = index;
             self.shift = (self.last + 1) as i64 - index as i64;
+        }
+        if begins {
+            self.content = Some(packet.content);
             let step = packet.timestamp.wrapping_sub(self.stamp) as i32;
             let ahead = self.packets > 0 && step < FRAME as i32;
-            self.delay = if ahead { (FRAME as i32 - step) as u32 } else { 0 };
+            self.delay = if ahead { FRAME.wrapping_sub(step as u32) } else { 0 };
         } else if index < self.first {
             return None;
         }

@@ -20,7 +20,7 @@ use crate::srtp::{Inbound, Outbound};
 use crate::stun::{Class, Message};
 use crate::{
     ClosedReason, Event, Keys, MAX_DATAGRAM, MAX_SLOTS, Output, Path, PeerConfig, PeerId, PeerKey, RoomId, RoomKey,
-    Settings,
+    Settings, SlotConfig,
 };
 
 /// RFC 8489 §3: the only method ICE uses.
@@ -42,6 +42,9 @@ pub enum Rejected {
     /// More than [`MAX_SLOTS`].
     #[error("too many slots")]
     TooManySlots,
+    /// Two streams with one SSRC under one key would use every nonce twice (RFC 7714 §8.4).
+    #[error("two slots have one SSRC")]
+    SsrcInUse,
     /// CSRC 0 means nobody.
     #[error("the CSRC must not be 0")]
     NoCsrc,
@@ -147,6 +150,10 @@ impl Sfu {
         }
         if config.slots.len() > MAX_SLOTS {
             return Err(Rejected::TooManySlots);
+        }
+        let twin = |(i, slot): (usize, &SlotConfig)| config.slots[..i].iter().any(|each| each.ssrc == slot.ssrc);
+        if config.slots.iter().enumerate().any(twin) {
+            return Err(Rejected::SsrcInUse);
         }
         if config.source.as_ref().is_some_and(|source| source.csrc == 0) {
             return Err(Rejected::NoCsrc);

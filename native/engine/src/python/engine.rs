@@ -1,5 +1,4 @@
 use std::{
-    collections::HashMap,
     io,
     net::IpAddr,
     os::fd::{AsFd, AsRawFd, RawFd},
@@ -10,7 +9,7 @@ use pyo3::{
     exceptions::{PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
     sync::PyOnceLock,
-    types::{PyDict, PyTuple},
+    types::{IntoPyDict, PyDict, PyTuple},
 };
 use sfu::{PeerId, PeerStatistics, RoomId};
 
@@ -97,8 +96,8 @@ impl Engine {
     }
 
     /// Totals since the start and gauges of now.
-    fn counters(&self, py: Python<'_>) -> PyResult<HashMap<String, u64>> {
-        Ok(py.detach(|| self.0.counters()).map_err(error)?.entries().collect())
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        py.detach(|| self.0.counters()).map_err(error)?.entries().into_py_dict(py)
     }
 
     /// One row a peer.

@@ -33,8 +33,6 @@ pub(crate) struct Received<'a> {
 }
 
 impl Inbox {
-    pub(crate) const CAPACITY: usize = BATCH;
-
     pub(crate) fn new() -> Inbox {
         Inbox {
             buffers: (0..BATCH).map(|_| Buffer([0; MAX_DATAGRAM])).collect(),
@@ -46,9 +44,8 @@ impl Inbox {
         }
     }
 
-    /// Take what waits at `socket`, at most CAPACITY datagrams; their number, 0 when nothing waits. It never blocks. An
-    /// error is that of an earlier send as often as not (ICMP), and says nothing about the socket.
-    pub(crate) fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    /// Take what waits at `socket`, at most BATCH datagrams. It never blocks. An error is that of an earlier send as often as not (ICMP), and says nothing about the socket.
+    pub(crate) fn fill(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.filled = 0;
         for (((buffer, address), vector), header) in
             self.buffers.iter_mut().zip(&mut self.addresses).zip(&mut self.vectors).zip(&mut self.headers)
@@ -75,7 +72,7 @@ impl Inbox {
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }
-        Ok(self.filled)
+        Ok(())
     }
 
     /// What the last `fill` took, in order of arrival.
@@ -102,11 +99,12 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut inbox = Inbox::new();
-        assert_eq!(inbox.fill(socket.as_fd()).unwrap(), 0);
+        inbox.fill(socket.as_fd()).unwrap();
+        assert_eq!(inbox.datagrams().count(), 0);
         for datagram in [&b"one"[..], &[7; MAX_DATAGRAM], &[8; MAX_DATAGRAM + 1], b""] {
             sender.send_to(datagram, socket.local_addr().unwrap()).unwrap();
         }
-        assert_eq!(inbox.fill(socket.as_fd()).unwrap(), 4);
+        inbox.fill(socket.as_fd()).unwrap();
         let received: Vec<_> = inbox.datagrams().map(|each| (each.from, each.bytes.len(), each.truncated)).collect();
         let from = sender.local_addr().unwrap();
         assert_eq!(
