@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from time import monotonic, time_ns
 
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
@@ -15,6 +16,7 @@ from control_plane import housekeeping
 from control_plane.bus.local import LocalBus
 from control_plane.context import Limits, Services, moment
 from control_plane.gateway.hub import Hub
+from control_plane.logs import configure_logs
 from control_plane.passwords import Passwords
 from control_plane.ratelimit import Limiter
 from control_plane.routes import accounts, channels, gateway, health, invites, messages, servers, voice
@@ -56,6 +58,9 @@ def build(
     origin, such as the node's signalling. `around`: entered before anything here is opened and left after all is
     closed. `messages`: another message store.
     """
+
+    if not structlog.is_configured():
+        configure_logs()  # structlog's own tracebacks would write down what requests contain
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -102,12 +107,14 @@ def build(
                 stack.push_async_callback(_stop, task)
             yield
 
-    return Starlette(
+    app = Starlette(
         routes=[*ROUTES, *routes, *page_routes(settings.web_dir)],
         middleware=[Middleware(Shell)],
         exception_handlers=ERROR_HANDLERS,
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # a path has one spelling
+    return app
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

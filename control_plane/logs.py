@@ -5,6 +5,18 @@ import sys
 import structlog
 
 
+class _Stderr:
+    """Looks for `sys.stderr` anew for each line, so that whoever captures it has it."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def msg(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    debug = info = warning = error = critical = exception = msg
+
+
 def configure_logs() -> None:
     """Tracebacks are plain: those with local variables in them would write passwords and tokens down."""
     person = sys.stderr.isatty()
@@ -18,6 +30,6 @@ def configure_logs() -> None:
             if person
             else structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Stderr,
         cache_logger_on_first_use=True,
     )

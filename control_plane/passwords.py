@@ -5,20 +5,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, profiles
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from control_plane.errors import Unavailable
 
 T = TypeVar("T")
 
-WORKERS = 2  # each takes 64 MiB (RFC 9106 §4, the second recommended option) and a core for about 50 ms
+PARAMETERS = profiles.RFC_9106_LOW_MEMORY  # RFC 9106 §4, the second recommended option: 64 MiB, about 50 ms
+WORKERS = 2  # at most so many cores, and so many times that memory
 MAX_WAITING = 64  # about two seconds of work
 
 
 class Passwords:
     def __init__(self) -> None:
-        self._hasher = PasswordHasher()
+        self._hasher = PasswordHasher.from_parameters(PARAMETERS)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="password")
         self._waiting = 0
         self._nobodys = self._hasher.hash("nobody has this password")

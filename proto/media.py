@@ -1,4 +1,4 @@
-"""What control plane and media nodes tell each other, on whatever carries it (a pipe in one process, the bus between)."""
+"""What control plane and media nodes tell each other, whatever carries it: a pipe in one process, the bus between."""
 
 from typing import Literal
 from uuid import UUID
@@ -45,7 +45,7 @@ MediaEvent = SessionStarted | SessionMuted | SessionEnded
 
 
 class EndSession(Struct, tag=True, frozen=True):
-    """Idempotent. A session the node does not know (yet) is answered by `SessionEnded`, and its grant is not accepted later."""
+    """Idempotent. A session the node does not know (yet) is answered by `SessionEnded`, and its grant is void."""
 
     session_id: UUID
     reason: EndReason

@@ -1,7 +1,7 @@
 """Voice signalling: the JSON text frames between a client and a media node (one WebSocket a stay).
 
 The client sends `Join` first, with its grant and its SDP offer (the client always offers); the node answers `Joined` or
-`Refused`. Either side may end the stay: the client with `Leave`, the node with `Ended`, after which it closes the socket.
+`Refused`. Either side may end the stay: the client by `Leave`, the node by `Ended`, after which it closes the socket.
 """
 
 from typing import Annotated
@@ -23,24 +23,24 @@ class Frame(Struct, tag_field="op", tag=str.lower, frozen=True, forbid_unknown_f
 # client to node
 
 
-class Join(Frame):
+class Join(Frame, frozen=True):
     grant: str
     offer: str  # SDP
 
 
-class Mute(Frame):
+class Mute(Frame, frozen=True):
     """The member's own microphone. The node enforces it: packets of a muted source go nowhere."""
 
     muted: bool
 
 
-class Beat(Frame):
+class Beat(Frame, frozen=True):
     """Sent by the client every `HEARTBEAT_MS`; returned by the node unchanged."""
 
     id: int
 
 
-class Leave(Frame):
+class Leave(Frame, frozen=True):
     pass
 
 
@@ -65,7 +65,7 @@ class SlotState(Struct, frozen=True):
     rtp_timestamp: int  # of the first packet of this content, in the slot's own timeline
 
 
-class Joined(Frame):
+class Joined(Frame, frozen=True):
     answer: str  # SDP
     session_id: UUID
     csrc: Csrc
@@ -73,30 +73,30 @@ class Joined(Frame):
     heartbeat_ms: int = HEARTBEAT_MS
 
 
-class Arrived(Frame):
+class Arrived(Frame, frozen=True):
     participant: Participant
 
 
-class Changed(Frame):
+class Changed(Frame, frozen=True):
     participant: Participant
 
 
-class Departed(Frame):
+class Departed(Frame, frozen=True):
     session_id: UUID
 
 
-class Slots(Frame):
+class Slots(Frame, frozen=True):
     slots: list[SlotState]  # only those that changed
 
 
-class Refused(Frame):
+class Refused(Frame, frozen=True):
     """The join did not happen and nothing was changed. `code` is one of `REFUSALS`."""
 
     code: str
     message: str
 
 
-class Ended(Frame):
+class Ended(Frame, frozen=True):
     """The stay is over. `reason`: left, replaced, removed, lost, shutdown."""
 
     reason: str

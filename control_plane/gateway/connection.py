@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 MAX_WAITING = 1024  # events a client may be behind before it is closed; it resumes by its cursors
 SEND_SECONDS = 20.0  # a socket that takes nothing for so long is dead
+CLOSE_SECONDS = 2.0  # for a client to take what is on the way and the code behind it
 
 
 class Connection:
@@ -81,10 +82,12 @@ class Connection:
         reading = asyncio.create_task(self._read(), name="gateway reader")
         try:
             await asyncio.wait((self._task, reading), return_when=asyncio.FIRST_COMPLETED)
-            await self._close_what_is_left()
         finally:
             self._hub.leave(self, self._topics, self._token_digest)
             self._hub.sessions -= 1
+        try:
+            await self._close_what_is_left()
+        finally:
             reading.cancel()
             self._task.cancel()
             await asyncio.gather(self._task, reading, return_exceptions=True)
@@ -191,7 +194,7 @@ class Connection:
 
     async def _close(self, code: CloseCode, reason: str) -> None:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self._socket.close(code, reason)
 
 

@@ -92,13 +92,16 @@ class Hub:
 
     async def run(self) -> None:
         """Reads the log, on a gap and every second. Runs until cancelled."""
+        clock = asyncio.get_running_loop()
+        poll_at = clock.time() + POLL_SECONDS
         while True:
             try:
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout_at(poll_at):
                     await self._gap.wait()
                 behind = [topic for topic, entry in self._topics.items() if entry.known > entry.last]
             except TimeoutError:
                 behind = list(self._topics)
+                poll_at = clock.time() + POLL_SECONDS
             self._gap.clear()
             try:
                 await self._read(behind)

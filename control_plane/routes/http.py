@@ -80,7 +80,7 @@ class _Resource:
         except ApiError as wrong:
             response = problem(wrong)
         if caller.verdict is not None:
-            response.headers.update(_rate_headers(caller.verdict))
+            response.headers.update(_rate_headers(caller.verdict, app.now_us()))
         return response
 
 
@@ -205,11 +205,12 @@ def problem(wrong: ApiError) -> Response:
     return response
 
 
-def _rate_headers(verdict: Verdict) -> dict[str, str]:
+def _rate_headers(verdict: Verdict, now_us: int) -> dict[str, str]:
     headers = {
         "X-RateLimit-Bucket": verdict.bucket,
         "X-RateLimit-Limit": str(verdict.limit),
         "X-RateLimit-Remaining": str(verdict.remaining),
+        "X-RateLimit-Reset": f"{now_us / 1e6 + verdict.reset_after:.3f}",
         "X-RateLimit-Reset-After": f"{verdict.reset_after:.3f}",
     }
     if not verdict.allowed:

@@ -97,9 +97,8 @@ class Database:
                 async with engine.connect() as connection:
                     outcomes = await _run(batch, connection)
                     await connection.commit()
-            except DBAPIError as wrong:
-                unavailable = StoreUnavailable(str(wrong.orig))
-                outcomes = [unavailable] * len(batch)
+            except Exception as wrong:
+                outcomes = [StoreUnavailable(f"{type(wrong).__name__}: {wrong}")] * len(batch)
             for job, outcome in zip(batch, outcomes, strict=True):
                 if not job.outcome.done():  # whoever asked may have gone
                     if isinstance(outcome, Exception):
@@ -110,17 +109,22 @@ class Database:
 
 
 async def _run(batch: list[_Job], connection: AsyncConnection) -> list[Any]:
-    """What each job returned or raised. Raises `DBAPIError` when the whole transaction is lost."""
+    """What each job returned or raised; one that raised has changed nothing. Raises when the whole transaction is lost.
+
+    A constraint that a job broke is its own matter; every other complaint of the database is everybody's.
+    """
     outcomes: list[Any] = []
     for job in batch:
         try:
+            if len(batch) == 1:
+                return [await job.work(connection)]
             async with connection.begin_nested():
                 outcomes.append(await job.work(connection))
-        except IntegrityError as broken:  # a constraint held against a bug: this job's alone
-            outcomes.append(broken)
-        except DBAPIError:
-            raise
         except Exception as raised:
+            if isinstance(raised, DBAPIError) and not isinstance(raised, IntegrityError):
+                raise
+            if len(batch) == 1:
+                await connection.rollback()
             outcomes.append(raised)
     return outcomes
 

@@ -2,8 +2,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from argon2 import profiles
 
+from control_plane import passwords
 from tests.control_plane.support import Person, Running, in_process, running, settings_for
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly every test signs somebody up."""
+    monkeypatch.setattr(passwords, "PARAMETERS", profiles.CHEAPEST)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""What the tests of the control plane share: a running one, people who use it, and the other end of the pipe to a media node."""
+"""What the tests share: a running control plane, people who use it, and the other end of the pipe to a media node."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from control_plane.settings import Settings
 from proto.media import MediaCommand, MediaEvent, SessionEnded, SessionMuted, SessionStarted
 from proto.rest import IceServer
 
-PASSWORD = "correct horse"
+PASSWORD = "correct horse"  # noqa: S105
 FAST = Rate(100_000, 1)
 
 
@@ -115,7 +116,7 @@ class Person:
 
 
 class Gateway:
-    """A client of the gateway that keeps what the contract asks of it: the highest n of each topic, and nothing twice."""
+    """A client of the gateway that keeps what the contract asks of it: the highest n of each topic."""
 
     def __init__(self, socket: websockets.ClientConnection) -> None:
         self.socket = socket
@@ -158,12 +159,12 @@ class Gateway:
     async def closed(self) -> int:
         """The code the server closes with; what comes before it is read and dropped."""
         async with asyncio.timeout(10):
-            try:
+            with contextlib.suppress(websockets.ConnectionClosed):
                 while True:
                     await self.socket.recv()
-            except websockets.ConnectionClosed as closed:
-                assert closed.rcvd is not None
-                return closed.rcvd.code
+            await self.socket.wait_closed()
+        assert self.socket.close_code is not None
+        return self.socket.close_code
 
 
 @dataclass

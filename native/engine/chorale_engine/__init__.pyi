@@ -9,6 +9,9 @@ from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
+
+__all__ = ["Engine", "Event", "Peer", "Slot", "Source", "Srtp"]
 
 @final
 class Source:
@@ -63,6 +66,7 @@ class Peer:
         cname: str,
     ) -> Peer: ...
 
+@disjoint_base
 class Event:
     """`match event: case Event.Connected(peer=p): ...`"""
 
@@ -71,6 +75,7 @@ class Event:
         """ICE and DTLS are done; media flows."""
 
         __match_args__ = ("peer",)
+        def __new__(cls, peer: int) -> Event.Connected: ...
         @property
         def peer(self) -> int: ...
 
@@ -79,6 +84,9 @@ class Event:
         """The peer is gone and its handle forgotten. Not sent for peers removed by `remove_peer`."""
 
         __match_args__ = ("peer", "reason")
+        def __new__(
+            cls, peer: int, reason: Literal["handshake", "fingerprint", "consent", "closed"]
+        ) -> Event.Closed: ...
         @property
         def peer(self) -> int: ...
         @property
@@ -89,6 +97,7 @@ class Event:
         """From `timestamp` on (the slot's timeline, 48 kHz) slot `slot` of `peer` carries `csrc`; 0 means nobody."""
 
         __match_args__ = ("peer", "slot", "csrc", "timestamp")
+        def __new__(cls, peer: int, slot: int, csrc: int, timestamp: int) -> Event.SlotChanged: ...
         @property
         def peer(self) -> int: ...
         @property

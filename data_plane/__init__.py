@@ -1,0 +1,1 @@
+"""The media node: signalling and decisions in Python, packets in the native engine."""

@@ -1,0 +1,61 @@
+"""The way to the control plane. In one process it is a pair of queues; between machines it will be the bus."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from proto.media import MediaCommand, MediaEvent
+from proto.rest import IceServer
+
+
+class Link(Protocol):
+    """The node's end."""
+
+    async def send(self, event: MediaEvent) -> None:
+        """In order, and none is lost while the node lives; it may wait as long as that takes."""
+
+    def commands(self) -> AsyncIterator[MediaCommand]: ...
+
+    async def close(self) -> None:
+        """The node is gone: nothing is sent after this."""
+
+
+class LocalNodeEnd:
+    def __init__(self, up: asyncio.Queue[MediaEvent | None], down: asyncio.Queue[MediaCommand]) -> None:
+        self._up, self._down = up, down
+
+    async def send(self, event: MediaEvent) -> None:
+        await self._up.put(event)
+
+    async def commands(self) -> AsyncIterator[MediaCommand]:
+        while True:
+            yield await self._down.get()
+
+    async def close(self) -> None:
+        await self._up.put(None)
+
+
+class LocalControlEnd:
+    """What the control plane holds of a node in its own process."""
+
+    def __init__(
+        self, node_id: str, signalling: str, up: asyncio.Queue[MediaEvent | None], down: asyncio.Queue[MediaCommand]
+    ) -> None:
+        self.node_id, self.signalling = node_id, signalling
+        self.ice_servers: list[IceServer] = []
+        self._up, self._down = up, down
+
+    async def send(self, command: MediaCommand) -> None:
+        await self._down.put(command)
+
+    async def events(self) -> AsyncIterator[MediaEvent]:
+        """Ends with the node."""
+        while (event := await self._up.get()) is not None:
+            yield event
+
+
+def local_link(node_id: str, signalling: str) -> tuple[LocalControlEnd, LocalNodeEnd]:
+    """Both ends of a link that cannot break. Unbounded: one process produces, the same one consumes."""
+    up: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
+    down: asyncio.Queue[MediaCommand] = asyncio.Queue()
+    return LocalControlEnd(node_id, signalling, up, down), LocalNodeEnd(up, down)

@@ -1,0 +1,38 @@
+//! What the media thread is asked to do: by the engine's callers, and by the handshake thread.
+
+use std::sync::mpsc::SyncSender;
+
+use sfu::{Keys, Path, PeerConfig, PeerId, PeerStatistics, Rejected, RoomId};
+
+use crate::{counters::Counters, dtls::Terms, event::Reason};
+
+pub(crate) enum Command {
+    AddPeer {
+        room: RoomId,
+        peer: PeerId,
+        config: Box<PeerConfig>,
+        /// None for a peer whose keys come by `SetKeys` alone.
+        terms: Option<Box<Terms>>,
+        reply: SyncSender<Result<(), Rejected>>,
+    },
+    RemovePeer(PeerId),
+    SetMuted(PeerId, bool),
+    SetKeys {
+        peer: PeerId,
+        keys: Box<Keys>,
+    },
+    /// The peer's DTLS connection ended, and the peer with it.
+    Lost {
+        peer: PeerId,
+        reason: Reason,
+    },
+    /// Send a datagram to the peer, at `path` or (None) where it is now.
+    SendDtls {
+        peer: PeerId,
+        path: Option<Path>,
+        datagram: Box<[u8]>,
+    },
+    Counters(SyncSender<Counters>),
+    Statistics(SyncSender<Vec<PeerStatistics>>),
+    Stop,
+}

@@ -1,0 +1,67 @@
+//! What the core wants done, collected while it works and done at the end of each batch.
+
+use std::{collections::VecDeque, net::UdpSocket, sync::Arc};
+
+use sfu::{ClosedReason, MAX_DATAGRAM, Output, Path, PeerId};
+
+use crate::{
+    event::{Event, Reason},
+    handshakes::Handshakes,
+    sys::{Lane, Sent},
+};
+
+pub(crate) struct Outbox {
+    /// One for each socket.
+    lanes: Box<[Lane]>,
+    pub(crate) handshakes: Handshakes,
+    /// Not yet published.
+    pub(crate) events: VecDeque<Event>,
+}
+
+impl Outbox {
+    pub(crate) fn new(sockets: &[Arc<UdpSocket>], handshakes: Handshakes) -> Outbox {
+        let lanes = sockets.iter().map(|socket| Lane::new(Arc::clone(socket))).collect();
+        Outbox { lanes, handshakes, events: VecDeque::new() }
+    }
+
+    pub(crate) fn flush(&mut self) {
+        for lane in &mut self.lanes {
+            lane.flush();
+        }
+    }
+
+    pub(crate) fn sent(&self) -> Sent {
+        self.lanes.iter().map(Lane::sent).sum()
+    }
+}
+
+impl Output for Outbox {
+    #[inline]
+    fn send(&mut self, to: Path, fill: impl FnOnce(&mut [u8; MAX_DATAGRAM]) -> usize) {
+        // A path comes from a datagram that arrived at one of our sockets.
+        self.lanes[usize::from(to.local)].push(to.remote, fill);
+    }
+
+    fn dtls(&mut self, peer: PeerId, datagram: &[u8]) {
+        self.handshakes.receive(peer, datagram);
+    }
+
+    fn event(&mut self, event: sfu::Event) {
+        let event = match event {
+            sfu::Event::Reachable { peer } => return self.handshakes.begin(peer),
+            sfu::Event::Connected { peer } => Event::Connected { peer },
+            sfu::Event::Closed { peer, reason } => {
+                self.handshakes.forget(peer, None);
+                let reason = match reason {
+                    ClosedReason::Handshake => Reason::Handshake,
+                    ClosedReason::Consent => Reason::Consent,
+                };
+                Event::Closed { peer, reason }
+            }
+            sfu::Event::SlotChanged { peer, slot, csrc, timestamp } => {
+                Event::SlotChanged { peer, slot, csrc, timestamp }
+            }
+        };
+        self.events.push_back(event);
+    }
+}

@@ -1,0 +1,167 @@
+use std::{
+    io,
+    net::IpAddr,
+    os::fd::{AsFd, AsRawFd, RawFd},
+};
+
+use numpy::{PyArray1, PyArrayDescr};
+use pyo3::{
+    exceptions::{PyOSError, PyRuntimeError, PyValueError},
+    prelude::*,
+    sync::PyOnceLock,
+    types::{IntoPyDict, PyDict, PyTuple},
+};
+use sfu::{PeerId, PeerStatistics, RoomId};
+
+use super::{event::Event, peer::Peer};
+use crate::{Error, MAX_ADDRESSES, Settings, engine};
+
+/// The columns of `statistics`, in order, in NumPy's notation. `row` writes them.
+const COLUMNS: [(&str, &str); 11] = [
+    ("peer", "u8"),
+    ("room", "u8"),
+    ("packets_in", "u8"),
+    ("packets_out", "u8"),
+    ("bytes_in", "u8"),
+    ("bytes_out", "u8"),
+    ("lost", "i8"),
+    ("jitter", "f4"),
+    ("rtt", "f4"),
+    ("level", "u1"),
+    ("connected", "u1"),
+];
+
+/// Bytes of a row: seven columns of 8, two of 4, two of 1, and what aligns the next row.
+const ROW: usize = 72;
+
+/// Threads and sockets. Raises OSError when an address cannot be bound.
+#[pyclass(frozen, module = "chorale_engine")]
+pub(super) struct Engine(engine::Engine);
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (*, addresses, port=0, audio_slots=8))]
+    fn new(py: Python<'_>, addresses: Vec<String>, port: u16, audio_slots: usize) -> PyResult<Engine> {
+        if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
+            return Err(PyValueError::new_err(format!("1 to {MAX_ADDRESSES} addresses are needed")));
+        }
+        if !(1..=sfu::MAX_SLOTS).contains(&audio_slots) {
+            return Err(PyValueError::new_err(format!("audio_slots must be 1 to {}", sfu::MAX_SLOTS)));
+        }
+        let addresses = addresses.iter().map(|address| parse(address)).collect::<PyResult<_>>()?;
+        let settings = Settings { addresses, port, audio_slots };
+        py.detach(|| engine::Engine::start(&settings)).map(Engine).map_err(os_error)
+    }
+
+    #[getter]
+    fn addresses(&self) -> Vec<(String, u16)> {
+        self.0.addresses().iter().map(|address| (address.ip().to_string(), address.port())).collect()
+    }
+
+    /// SHA-256 of the DTLS certificate (made anew at each start): 32 bytes.
+    #[getter]
+    fn fingerprint(&self) -> &[u8] {
+        self.0.fingerprint()
+    }
+
+    /// Readable while events wait; belongs to the engine, do not close it.
+    #[getter]
+    fn event_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+
+    #[pyo3(signature = (max_events=1024))]
+    fn drain(&self, max_events: usize) -> PyResult<Vec<Event>> {
+        Ok(self.0.drain(max_events).map_err(error)?.into_iter().map(Event::from).collect())
+    }
+
+    /// The room exists from its first peer to its last. Raises ValueError on a description that cannot be served.
+    #[pyo3(signature = (*, room, peer, config))]
+    fn add_peer(&self, py: Python<'_>, room: u64, peer: u64, config: &Bound<'_, Peer>) -> PyResult<()> {
+        if room.max(peer) > i64::MAX as u64 {
+            return Err(PyValueError::new_err("handles are below 2**63"));
+        }
+        let (config, terms) = (config.get().config(), config.get().terms());
+        py.detach(|| self.0.add_peer(RoomId(room), PeerId(peer), config, Some(terms))).map_err(error)
+    }
+
+    /// Unknown handles are ignored: the peer may have closed a moment ago.
+    fn remove_peer(&self, py: Python<'_>, peer: u64) -> PyResult<()> {
+        py.detach(|| self.0.remove_peer(PeerId(peer))).map_err(error)
+    }
+
+    fn set_muted(&self, py: Python<'_>, peer: u64, muted: bool) -> PyResult<()> {
+        py.detach(|| self.0.set_muted(PeerId(peer), muted)).map_err(error)
+    }
+
+    /// Totals since the start and gauges of now.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        py.detach(|| self.0.counters()).map_err(error)?.entries().into_py_dict(py)
+    }
+
+    /// One row a peer.
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let rows = py.detach(|| -> Result<Vec<u8>, Error> { Ok(self.0.statistics()?.iter().flat_map(row).collect()) });
+        // A view of the bytes under the columns' names: no array type of ours to keep in step.
+        PyArray1::from_vec(py, rows.map_err(error)?).call_method1("view", (columns(py)?,))
+    }
+
+    /// Stop the threads and close the sockets; idempotent. Events not drained are dropped.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}
+
+fn columns(py: Python<'_>) -> PyResult<&Bound<'_, PyArrayDescr>> {
+    static COLUMNS_TYPE: PyOnceLock<Py<PyArrayDescr>> = PyOnceLock::new();
+    let make = || -> PyResult<Py<PyArrayDescr>> {
+        let options = PyDict::new(py);
+        options.set_item("align", true)?;
+        let columns = COLUMNS.map(|column| PyTuple::new(py, [column.0, column.1]));
+        let columns = columns.into_iter().collect::<PyResult<Vec<_>>>()?;
+        let dtype = py.import("numpy")?.getattr("dtype")?.call((columns,), Some(&options))?;
+        Ok(dtype.cast_into::<PyArrayDescr>()?.unbind())
+    };
+    Ok(COLUMNS_TYPE.get_or_try_init(py, make)?.bind(py))
+}
+
+/// One row, in the order of `COLUMNS` and the byte order of this machine.
+fn row(statistics: &PeerStatistics) -> [u8; ROW] {
+    let mut row = [0; ROW];
+    let mut end = 0;
+    let mut put = |bytes: &[u8]| {
+        row[end..end + bytes.len()].copy_from_slice(bytes);
+        end += bytes.len();
+    };
+    put(&statistics.peer.0.to_ne_bytes());
+    put(&statistics.room.0.to_ne_bytes());
+    put(&statistics.packets_in.to_ne_bytes());
+    put(&statistics.packets_out.to_ne_bytes());
+    put(&statistics.bytes_in.to_ne_bytes());
+    put(&statistics.bytes_out.to_ne_bytes());
+    put(&statistics.lost.to_ne_bytes());
+    put(&statistics.jitter.to_ne_bytes());
+    put(&statistics.rtt.to_ne_bytes());
+    put(&[statistics.level, u8::from(statistics.connected)]);
+    row
+}
+
+fn parse(address: &str) -> PyResult<IpAddr> {
+    address.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {address:?}")))
+}
+
+/// With its errno, so that Python picks the subclass (PermissionError, …).
+fn os_error(error: io::Error) -> PyErr {
+    match error.raw_os_error() {
+        Some(errno) => PyOSError::new_err((errno, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
+fn error(error: Error) -> PyErr {
+    match error {
+        Error::Rejected(_) => PyValueError::new_err(error.to_string()),
+        Error::Failed(_) | Error::Closed | Error::Stuck => PyRuntimeError::new_err(error.to_string()),
+    }
+}

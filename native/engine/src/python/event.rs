@@ -1,0 +1,78 @@
+use std::convert::Infallible;
+
+use pyo3::{exceptions::PyValueError, prelude::*, types::PyString};
+
+use crate::event;
+
+/// Something that happened: `match event: case Event.Connected(peer=p): ...`
+#[pyclass(frozen, eq, module = "chorale_engine")]
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Event {
+    /// ICE and DTLS are done; media flows.
+    Connected { peer: u64 },
+    /// The peer is gone and its handle forgotten. Not sent for peers removed by `remove_peer`.
+    Closed { peer: u64, reason: Reason },
+    /// From `timestamp` on (the slot's timeline, 48 kHz) slot `slot` of `peer` carries `csrc`; 0 means nobody.
+    SlotChanged { peer: u64, slot: u8, csrc: u32, timestamp: u32 },
+}
+
+#[pymethods]
+impl Event {
+    fn __repr__(&self) -> String {
+        match self {
+            Event::Connected { peer } => format!("Event.Connected(peer={peer})"),
+            Event::Closed { peer, reason } => format!("Event.Closed(peer={peer}, reason='{}')", reason.name()),
+            Event::SlotChanged { peer, slot, csrc, timestamp } => {
+                format!("Event.SlotChanged(peer={peer}, slot={slot}, csrc={csrc}, timestamp={timestamp})")
+            }
+        }
+    }
+}
+
+impl From<event::Event> for Event {
+    fn from(event: event::Event) -> Event {
+        match event {
+            event::Event::Connected { peer } => Event::Connected { peer: peer.0 },
+            event::Event::Closed { peer, reason } => Event::Closed { peer: peer.0, reason: Reason(reason) },
+            event::Event::SlotChanged { peer, slot, csrc, timestamp } => {
+                Event::SlotChanged { peer: peer.0, slot, csrc, timestamp }
+            }
+        }
+    }
+}
+
+/// A string in Python.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reason(event::Reason);
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self.0 {
+            event::Reason::Handshake => "handshake",
+            event::Reason::Fingerprint => "fingerprint",
+            event::Reason::Consent => "consent",
+            event::Reason::Closed => "closed",
+        }
+    }
+}
+
+impl<'py> IntoPyObject<'py> for Reason {
+    type Target = PyString;
+    type Output = Bound<'py, PyString>;
+    type Error = Infallible;
+
+    fn into_pyobject(self, py: Python<'py>) -> Result<Self::Output, Infallible> {
+        Ok(PyString::intern(py, self.name()))
+    }
+}
+
+impl FromPyObject<'_, '_> for Reason {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Reason> {
+        use event::Reason::{Closed, Consent, Fingerprint, Handshake};
+        let name: String = object.extract()?;
+        let reasons = [Handshake, Fingerprint, Consent, Closed].map(Reason);
+        reasons.into_iter().find(|reason| reason.name() == name).ok_or_else(|| PyValueError::new_err("unknown reason"))
+    }
+}

@@ -1,0 +1,148 @@
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    pybacked::{PyBackedBytes, PyBackedStr},
+};
+use sfu::{PeerConfig, SlotConfig, SourceConfig};
+
+use crate::dtls::{Fingerprints, Terms};
+
+/// RFC 8445 §5.3: fragments and passwords have at most 256 characters.
+const MAX_CREDENTIAL: usize = 256;
+
+/// RFC 3550 §6.5: an SDES item's length is one byte.
+const MAX_CNAME: usize = 255;
+
+/// What a peer publishes: one microphone.
+#[pyclass(frozen, module = "chorale_engine")]
+pub(super) struct Source(SourceConfig);
+
+#[pymethods]
+impl Source {
+    #[new]
+    #[pyo3(signature = (*, csrc, mid, payload_type, ssrc=None, level_extension=None, mid_extension=None))]
+    fn new(
+        csrc: u32,
+        mid: String,
+        payload_type: u8,
+        ssrc: Option<u32>,
+        level_extension: Option<u8>,
+        mid_extension: Option<u8>,
+    ) -> PyResult<Source> {
+        if csrc == 0 {
+            return Err(PyValueError::new_err("csrc 0 means nobody"));
+        }
+        check_payload_type(payload_type)?;
+        check_extension(level_extension)?;
+        check_extension(mid_extension)?;
+        Ok(Source(SourceConfig { csrc, mid, payload_type, ssrc, level_extension, mid_extension }))
+    }
+
+    #[getter]
+    fn csrc(&self) -> u32 {
+        self.0.csrc
+    }
+
+    #[getter]
+    fn mid(&self) -> &str {
+        &self.0.mid
+    }
+}
+
+/// What a peer receives into: one RTP stream of ours, on one m-line of theirs.
+#[pyclass(frozen, module = "chorale_engine")]
+pub(super) struct Slot(SlotConfig);
+
+#[pymethods]
+impl Slot {
+    #[new]
+    #[pyo3(signature = (*, ssrc, payload_type, level_extension=None))]
+    fn new(ssrc: u32, payload_type: u8, level_extension: Option<u8>) -> PyResult<Slot> {
+        check_payload_type(payload_type)?;
+        check_extension(level_extension)?;
+        Ok(Slot(SlotConfig { ssrc, payload_type, level_extension }))
+    }
+
+    #[getter]
+    fn ssrc(&self) -> u32 {
+        self.0.ssrc
+    }
+}
+
+/// One client's transport, as its offer and our answer describe it.
+#[pyclass(frozen, module = "chorale_engine")]
+pub(super) struct Peer {
+    config: PeerConfig,
+    terms: Terms,
+}
+
+#[pymethods]
+impl Peer {
+    #[new]
+    #[pyo3(
+        signature = (
+            *, local_ufrag, local_password, remote_ufrag, remote_password, fingerprints, active=false, source=None,
+            slots=Vec::new(), cname
+        ),
+        text_signature = "(*, local_ufrag, local_password, remote_ufrag, remote_password, fingerprints, active=False, \
+            source=None, slots=(), cname)",
+    )]
+    // One argument a line of the stub, all by name.
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        local_ufrag: String,
+        local_password: String,
+        remote_ufrag: String,
+        remote_password: String,
+        fingerprints: Vec<(PyBackedStr, PyBackedBytes)>,
+        active: bool,
+        source: Option<&Bound<'_, Source>>,
+        slots: Vec<Bound<'_, Slot>>,
+        cname: String,
+    ) -> PyResult<Peer> {
+        for (name, value) in [
+            ("local_ufrag", &local_ufrag),
+            ("local_password", &local_password),
+            ("remote_ufrag", &remote_ufrag),
+            ("remote_password", &remote_password),
+        ] {
+            if value.is_empty() || value.len() > MAX_CREDENTIAL {
+                return Err(PyValueError::new_err(format!("{name} must have 1 to {MAX_CREDENTIAL} characters")));
+            }
+        }
+        if cname.len() > MAX_CNAME {
+            return Err(PyValueError::new_err(format!("cname must have at most {MAX_CNAME} bytes")));
+        }
+        let fingerprints = Fingerprints::new(fingerprints.iter().map(|(hash, digest)| (&**hash, &**digest)))
+            .map_err(|unusable| PyValueError::new_err(unusable.to_string()))?;
+        let source = source.map(|source| source.get().0.clone());
+        let slots = slots.iter().map(|slot| slot.get().0.clone()).collect();
+        Ok(Peer {
+            config: PeerConfig { local_ufrag, local_password, remote_ufrag, remote_password, source, slots, cname },
+            terms: Terms { active, fingerprints },
+        })
+    }
+}
+
+impl Peer {
+    pub(super) fn config(&self) -> PeerConfig {
+        self.config.clone()
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        self.terms.clone()
+    }
+}
+
+/// RFC 3550 §5.1: seven bits.
+fn check_payload_type(payload_type: u8) -> PyResult<()> {
+    if payload_type > 127 { Err(PyValueError::new_err("a payload type is 0 to 127")) } else { Ok(()) }
+}
+
+/// RFC 8285 §4.2: one-byte headers carry the ids 1 to 14.
+fn check_extension(id: Option<u8>) -> PyResult<()> {
+    match id {
+        None | Some(1..=14) => Ok(()),
+        Some(_) => Err(PyValueError::new_err("a header extension id is 1 to 14")),
+    }
+}

@@ -1,0 +1,26 @@
+//! Every call that Rust cannot check: the batching socket calls, epoll, eventfd, a thread's CPU clock, one OpenSSL control.
+//! Outside of this module the crate has no `unsafe`.
+
+mod address;
+mod clock;
+mod epoll;
+mod eventfd;
+mod receive;
+mod send;
+mod socket;
+mod ssl;
+
+pub use clock::thread_cpu;
+pub(crate) use epoll::Epoll;
+pub(crate) use eventfd::EventFd;
+pub(crate) use receive::Inbox;
+pub use send::{Lane, Sent};
+pub(crate) use socket::set_buffer_sizes;
+pub(crate) use ssl::retransmission_timeout;
+
+use std::io;
+
+/// The value of a system call, or its errno as an error.
+fn checked(value: libc::c_int) -> io::Result<libc::c_int> {
+    if value < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}

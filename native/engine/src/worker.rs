@@ -1,0 +1,227 @@
+//! The media thread: from socket to socket without a lock, an allocation or a system call a packet.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::UdpSocket,
+    os::fd::AsFd,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sfu::{Output, Path, PeerId, Sfu};
+
+use crate::{
+    command::Command,
+    counters::Counters,
+    event::{Event, EventQueue},
+    handshakes::Handshakes,
+    mailbox::Mailbox,
+    outbox::Outbox,
+    sys::{Epoll, Inbox, thread_cpu},
+};
+
+/// Events that found the queue full are offered again after this: who drains so late does not mind.
+const EVENT_RETRY: Duration = Duration::from_millis(20);
+
+/// The epoll token of the mailbox; the sockets have their indices.
+const MAILBOX: u64 = u64::MAX;
+
+/// What the thread shares with others.
+pub(crate) struct Links {
+    pub(crate) sockets: Vec<Arc<UdpSocket>>,
+    pub(crate) mailbox: Arc<Mailbox<Command>>,
+    pub(crate) events: Arc<EventQueue>,
+    pub(crate) handshakes: Handshakes,
+}
+
+pub(crate) struct Worker {
+    sfu: Sfu,
+    sockets: Vec<Arc<UdpSocket>>,
+    mailbox: Arc<Mailbox<Command>>,
+    events: Arc<EventQueue>,
+    epoll: Epoll,
+    inbox: Inbox,
+    out: Outbox,
+    commands: VecDeque<Command>,
+    datagrams_in: u64,
+    bytes_in: u64,
+    oversized: u64,
+    dtls_unsent: u64,
+    events_lost: u64,
+}
+
+impl Worker {
+    pub(crate) fn new(sfu: Sfu, links: Links) -> io::Result<Worker> {
+        let Links { sockets, mailbox, events, handshakes } = links;
+        let epoll = Epoll::new()?;
+        for (index, socket) in sockets.iter().enumerate() {
+            epoll.add(socket.as_fd(), index as u64)?;
+        }
+        if let Some(wake) = mailbox.wake_fd() {
+            epoll.add(wake, MAILBOX)?;
+        }
+        let out = Outbox::new(&sockets, handshakes);
+        Ok(Worker {
+            sfu,
+            sockets,
+            mailbox,
+            events,
+            epoll,
+            inbox: Inbox::new(),
+            out,
+            commands: VecDeque::new(),
+            datagrams_in: 0,
+            bytes_in: 0,
+            oversized: 0,
+            dtls_unsent: 0,
+            events_lost: 0,
+        })
+    }
+
+    /// Serve until asked to stop. Errors are of epoll itself, which leaves nothing to go on with.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        loop {
+            let now = Instant::now();
+            let mut timeout = self.sfu.poll(now, &mut self.out).map(|due| due.saturating_duration_since(now));
+            self.settle();
+            if !self.out.events.is_empty() {
+                timeout = Some(timeout.map_or(EVENT_RETRY, |timeout| timeout.min(EVENT_RETRY)));
+            }
+            // Sockets are few (MAX_ADDRESSES), so a bit each will do.
+            let (mut sockets, mut mailbox) = (0u64, false);
+            for token in self.epoll.wait(timeout)? {
+                match token {
+                    MAILBOX => mailbox = true,
+                    socket => sockets |= 1 << socket,
+                }
+            }
+            for index in 0..self.sockets.len() {
+                if sockets & 1 << index != 0 {
+                    self.receive(index);
+                }
+            }
+            if mailbox && self.obey() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Take one batch of what arrived at a socket and let the core work on it. What is left makes epoll return at once,
+    /// after commands, timers and the other sockets had their turn.
+    fn receive(&mut self, index: usize) {
+        // An error here is the echo of a datagram that could not be delivered (ICMP), and is gone now.
+        if self.inbox.fill(self.sockets[index].as_fd()).is_err() {
+            return;
+        }
+        let now = Instant::now();
+        for datagram in self.inbox.datagrams() {
+            self.datagrams_in += 1;
+            self.bytes_in += datagram.bytes.len() as u64;
+            if datagram.truncated {
+                self.oversized += 1;
+                continue;
+            }
+            let path = Path { local: index as u8, remote: datagram.from };
+            self.sfu.handle(now, path, datagram.bytes, &mut self.out);
+        }
+        self.settle();
+    }
+
+    /// Do what was asked; true if that is to stop.
+    fn obey(&mut self) -> bool {
+        let mut commands = std::mem::take(&mut self.commands);
+        self.mailbox.take(&mut commands);
+        let mut is_over = false;
+        for command in commands.drain(..) {
+            is_over |= self.execute(command);
+        }
+        self.commands = commands;
+        self.settle();
+        is_over
+    }
+
+    fn execute(&mut self, command: Command) -> bool {
+        let now = Instant::now();
+        // A caller that no longer waits for its reply does not need it.
+        match command {
+            Command::AddPeer { room, peer, config, terms, reply } => {
+                let added = self.sfu.add_peer(now, room, peer, *config);
+                if let (Ok(()), Some(terms)) = (&added, terms) {
+                    self.out.handshakes.expect(peer, terms);
+                }
+                let _ = reply.try_send(added);
+            }
+            Command::RemovePeer(peer) => self.remove(now, peer),
+            Command::SetMuted(peer, muted) => self.sfu.set_muted(now, peer, muted, &mut self.out),
+            Command::SetKeys { peer, keys } => {
+                self.out.handshakes.complete(peer);
+                self.sfu.set_keys(now, peer, *keys, &mut self.out);
+            }
+            Command::Lost { peer, reason } => {
+                // Unless it was removed, or given up by the core, while the message was on its way.
+                if self.out.handshakes.contains(peer) {
+                    self.remove(now, peer);
+                    self.out.events.push_back(Event::Closed { peer, reason });
+                }
+            }
+            Command::SendDtls { peer, path, datagram } => self.send_dtls(peer, path, &datagram),
+            Command::Counters(reply) => {
+                let _ = reply.try_send(self.counters());
+            }
+            Command::Statistics(reply) => {
+                let mut rows = Vec::new();
+                self.sfu.statistics(&mut rows);
+                let _ = reply.try_send(rows);
+            }
+            Command::Stop => return true,
+        }
+        false
+    }
+
+    fn remove(&mut self, now: Instant, peer: PeerId) {
+        self.out.handshakes.forget(peer, self.sfu.selected_path(peer));
+        self.sfu.remove_peer(now, peer, &mut self.out);
+    }
+
+    fn send_dtls(&mut self, peer: PeerId, path: Option<Path>, datagram: &[u8]) {
+        let Some(path) = path.or_else(|| self.sfu.selected_path(peer)) else {
+            self.dtls_unsent += 1;
+            return;
+        };
+        self.out.send(path, |buffer| match buffer.get_mut(..datagram.len()) {
+            Some(space) => {
+                space.copy_from_slice(datagram);
+                datagram.len()
+            }
+            None => 0,
+        });
+    }
+
+    /// Send and publish what the core has put out.
+    fn settle(&mut self) {
+        self.out.flush();
+        self.events_lost += self.events.publish(&mut self.out.events);
+    }
+
+    fn counters(&mut self) -> Counters {
+        // What earlier commands of this batch put out counts as sent.
+        self.settle();
+        let sent = self.out.sent();
+        Counters {
+            core: self.sfu.counters(),
+            datagrams_in: self.datagrams_in,
+            bytes_in: self.bytes_in,
+            datagrams_out: sent.datagrams,
+            bytes_out: sent.bytes,
+            drop_oversized: self.oversized,
+            drop_send_full: sent.full,
+            drop_send_refused: sent.refused,
+            drop_dtls_queue: self.out.handshakes.dropped(),
+            drop_dtls_path: self.dtls_unsent,
+            drop_event_full: self.events_lost,
+            dtls_pending: self.out.handshakes.pending(),
+            worker_cpu: thread_cpu(),
+        }
+    }
+}

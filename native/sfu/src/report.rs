@@ -1,0 +1,130 @@
+//! RTCP in and out: sender reports per stream, receiver reports about what a peer sends (RFC 3550 §6.4).
+
+use std::time::{Duration, Instant};
+
+use crate::MAX_DATAGRAM;
+use crate::peer::Peer;
+use crate::room::Room;
+use crate::rtcp::{Packet, ReportBlock, SenderInfo, Writer};
+
+/// Between two reports of one peer. RFC 3550 §6.2 would allow 5 s at voice rates; browsers send every second, and
+/// lip-sync and round-trip times are as fresh as the reports are.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Seconds from 1900 (NTP) to 1970 (Unix).
+const NTP_EPOCH: u64 = 2_208_988_800;
+
+/// Wall clock by reckoning: read once at the start, moved by the monotonic clock.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    base: Instant,
+    wall: Duration,
+}
+
+impl Clock {
+    pub(crate) fn new(base: Instant, wall: Duration) -> Self {
+        Self { base, wall }
+    }
+
+    pub(crate) fn base(&self) -> Instant {
+        self.base
+    }
+
+    /// RFC 3550 §4: 32.32 fixed point seconds since 1900.
+    pub(crate) fn ntp(&self, now: Instant) -> u64 {
+        let since_epoch = self.wall + now.saturating_duration_since(self.base);
+        let fraction = (u64::from(since_epoch.subsec_nanos()) << 32) / 1_000_000_000;
+        ((since_epoch.as_secs() + NTP_EPOCH) << 32) | fraction
+    }
+
+    /// The middle 32 bits, in units of 1/65536 s.
+    pub(crate) fn ntp_middle(&self, now: Instant) -> u32 {
+        (self.ntp(now) >> 16) as u32
+    }
+}
+
+/// One compound packet: a sender report for each stream that sent since the last one, the report on the peer's source
+/// in the first of them, and a CNAME. Returns the plaintext length; 0 when there is nothing to say.
+pub(crate) fn write(peer: &mut Peer, room: &Room, clock: Clock, now: Instant, out: &mut [u8; MAX_DATAGRAM]) -> usize {
+    let block = peer.source.as_mut().and_then(|source| {
+        let ssrc = source.ssrc()?;
+        source.reception.report_block(ssrc, clock.ntp_middle(now))
+    });
+    let mut blocks: &[ReportBlock] = block.as_slice();
+    let mut writer = Writer::new(&mut out[..]);
+    let mut first = None;
+    for stream in &mut peer.receiver.streams {
+        let Some(slot) = stream.follows() else {
+            continue;
+        };
+        if stream.packets == stream.reported {
+            continue;
+        }
+        stream.reported = stream.packets;
+        let info = SenderInfo {
+            ntp: clock.ntp(now),
+            rtp_timestamp: stream.stamp_of(room.slots[slot].timeline.at(now)),
+            packets: stream.packets,
+            octets: stream.octets,
+        };
+        if writer.sender_report(stream.ssrc(), info, blocks).is_err() {
+            break;
+        }
+        blocks = &[];
+        first = first.or(Some(stream.ssrc()));
+    }
+    let reporter = match (first, blocks.is_empty()) {
+        (Some(ssrc), _) => ssrc,
+        (None, true) => return 0,
+        (None, false) => {
+            let ssrc = peer.report_ssrc;
+            if writer.receiver_report(ssrc, blocks).is_err() {
+                return 0;
+            }
+            ssrc
+        }
+    };
+    // What does not fit is left out: the reports stand without it (RFC 5506 §3.4.1).
+    let _ = writer.sdes_cname(reporter, &peer.cname);
+    writer.finish()
+}
+
+/// Take note of a packet of an authenticated compound. True: the peer's source said goodbye.
+pub(crate) fn read(peer: &mut Peer, packet: &Packet<'_>, clock: Clock, now: Instant) -> bool {
+    let ours = peer.source.as_ref().and_then(|source| source.ssrc());
+    match packet {
+        Packet::SenderReport { ssrc, info, blocks } => {
+            if let Some(source) = &mut peer.source
+                && ours == Some(*ssrc)
+            {
+                source.reception.sender_report((info.ntp >> 16) as u32, clock.ntp_middle(now));
+            }
+            for block in blocks.clone() {
+                round_trip(peer, &block, clock, now);
+            }
+            false
+        }
+        Packet::ReceiverReport { blocks, .. } => {
+            for block in blocks.clone() {
+                round_trip(peer, &block, clock, now);
+            }
+            false
+        }
+        Packet::Bye { ssrcs } => ssrcs.clone().any(|ssrc| Some(ssrc) == ours),
+        _ => false,
+    }
+}
+
+/// RFC 3550 §6.4.1: A − LSR − DLSR.
+fn round_trip(peer: &mut Peer, block: &ReportBlock, clock: Clock, now: Instant) {
+    let ours = peer.receiver.streams.iter().any(|stream| stream.ssrc() == block.ssrc);
+    if !ours || block.last_sender_report == 0 {
+        return;
+    }
+    let elapsed = clock.ntp_middle(now).wrapping_sub(block.last_sender_report);
+    let ticks = elapsed.wrapping_sub(block.delay_since_last_sender_report) as i32;
+    // A client may claim anything; a round trip of over a minute is not one.
+    if (0..60 << 16).contains(&ticks) {
+        peer.rtt = ticks as f32 / 65536.0;
+    }
+}

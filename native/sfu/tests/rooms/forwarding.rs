@@ -1,0 +1,307 @@
+//! What of a voice reaches whom, and under which numbers.
+
+use sfu::drops::Drop;
+use sfu::rtp::AudioLevel;
+use sfu::srtp::Profile;
+
+use crate::support::client::{FRAME, SILENCE, Setup};
+use crate::support::{MS, SECOND, World};
+
+#[test]
+fn a_talker_is_heard_by_all_others_and_not_by_itself() {
+    let mut world = World::new(8);
+    let members: [usize; 6] = std::array::from_fn(|n| {
+        let profile = if n % 2 == 0 { Profile::AeadAes128Gcm } else { Profile::AesCm128HmacSha1_80 };
+        world.join(Setup { profile, ..Setup::default() })
+    });
+    world.talk(&[(members[0], 23)], 5);
+    let csrc = world.clients[members[0]].csrc;
+    assert!(world.clients[members[0]].heard.is_empty());
+    for member in &members[1..] {
+        let client = &world.clients[*member];
+        assert_eq!(client.heard_of(csrc), 5);
+        for heard in &client.heard {
+            // Each under its own id, and not at all where it was not negotiated.
+            let level = client.slots[0].level_extension.map(|_| AudioLevel { voice: true, level: 23 });
+            assert_eq!(heard.level, level);
+            assert_eq!(heard.header.ssrc, client.slots[0].ssrc);
+            assert_eq!(heard.payload.len(), 80);
+        }
+        assert!(client.heard[0].header.marker && !client.heard[1].header.marker);
+    }
+    assert!(world.clients.iter().any(|client| client.slots[0].level_extension.is_none()));
+    world.assert_streams_sound();
+    world.assert_counters_sound();
+}
+
+#[test]
+fn rooms_do_not_hear_each_other() {
+    let mut world = World::new(8);
+    let here = world.join(Setup::default());
+    let there = world.join(Setup { room: 2, ..Setup::default() });
+    world.talk(&[(here, 20)], 3);
+    assert!(world.clients[there].heard.is_empty());
+    assert_eq!(world.sfu.counters().rooms, 2);
+}
+
+#[test]
+fn a_stream_shows_every_packet_that_the_network_lost() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    for n in 0..50 {
+        let packet = world.clients[alice].speak(20);
+        if n % 7 != 3 {
+            world.send(alice, &packet);
+        }
+        world.advance(20 * MS);
+    }
+    let stream = world.clients[bob].stream(0);
+    let first = &stream[0];
+    for heard in &stream {
+        assert_eq!(heard.index - first.index, heard.sent_as() - first.sent_as());
+        let passed = heard.header.timestamp.wrapping_sub(first.header.timestamp);
+        assert_eq!(u64::from(passed), (heard.sent_as() - first.sent_as()) * u64::from(FRAME));
+    }
+    assert_eq!(stream.len(), 43);
+}
+
+#[test]
+fn packets_out_of_order_keep_their_numbers() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.speak(alice, 20);
+    let (late, soon) = (world.clients[alice].speak(20), world.clients[alice].speak(20));
+    world.send(alice, &soon);
+    world.send(alice, &late);
+    world.speak(alice, 20);
+    let sent: Vec<_> = world.clients[bob].heard.iter().map(|heard| heard.sent_as()).collect();
+    assert_eq!(sent[1], sent[2] + 1, "they arrive as they came");
+    let stream = world.clients[bob].stream(0);
+    assert_eq!(stream.len(), 4);
+    world.assert_streams_sound();
+}
+
+#[test]
+fn duplicates_are_not_forwarded() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let packet = world.clients[alice].speak(20);
+    for _ in 0..3 {
+        world.send(alice, &packet);
+    }
+    assert_eq!(world.clients[bob].heard.len(), 1);
+    assert_eq!(world.dropped(Drop::Replay), 2);
+}
+
+#[test]
+fn packets_from_before_a_receiver_joined_are_not_for_it() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, 20)], 3);
+    let late = world.clients[alice].speak(20);
+    world.speak(alice, 20);
+    let carol = world.join(Setup::default());
+    world.speak(alice, 20);
+    world.send(alice, &late);
+    world.speak(alice, 20);
+    assert_eq!((world.clients[bob].heard.len(), world.clients[carol].heard.len()), (7, 2));
+    world.assert_streams_sound();
+}
+
+#[test]
+fn payload_types_that_were_not_announced_are_dropped() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let mut packet = world.clients[alice].speak(20);
+    packet.payload_type = 13;
+    world.send(alice, &packet);
+    assert_eq!((world.dropped(Drop::UnknownSource), world.clients[bob].heard.len()), (1, 0));
+    assert_eq!(world.statistics(alice).packets_in, 0);
+}
+
+#[test]
+fn ssrcs_that_were_not_announced_are_dropped() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let mut packet = world.clients[alice].speak(20);
+    packet.ssrc ^= 1;
+    world.send(alice, &packet);
+    packet.mid = Some("1");
+    packet.index += 1;
+    world.send(alice, &packet);
+    assert_eq!((world.dropped(Drop::UnknownSource), world.clients[bob].heard.len()), (2, 0));
+    world.speak(alice, 20);
+    assert_eq!(world.clients[bob].heard.len(), 1);
+}
+
+#[test]
+fn media_of_a_client_that_only_listens_is_dropped() {
+    let mut world = World::new(8);
+    let listener = world.join(Setup { microphone: false, ..Setup::default() });
+    let other = world.join(Setup::default());
+    world.speak(listener, 20);
+    assert_eq!((world.dropped(Drop::UnknownSource), world.clients[other].heard.len()), (1, 0));
+    assert_eq!(world.sfu.counters().sources, 1);
+}
+
+#[test]
+fn an_ssrc_that_the_offer_did_not_name_is_bound_by_mid_or_by_payload_type() {
+    for mid in [None, Some("0")] {
+        let mut world = World::new(8);
+        let alice = world.join(Setup { names_ssrc: false, ..Setup::default() });
+        let bob = world.join(Setup::default());
+        let mut packet = world.clients[alice].speak(20);
+        packet.mid = mid;
+        world.send(alice, &packet);
+        world.speak(alice, 20);
+        assert_eq!(world.clients[bob].heard.len(), 2);
+        // Bound: another one is a stranger.
+        let mut packet = world.clients[alice].speak(20);
+        packet.ssrc ^= 1;
+        world.send(alice, &packet);
+        assert_eq!(world.dropped(Drop::UnknownSource), 1);
+    }
+}
+
+#[test]
+fn an_ssrc_change_is_bound_by_mid_and_continues_the_stream() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, 20)], 10);
+    let client = &mut world.clients[alice];
+    (client.ssrc, client.index, client.timestamp) = (0xB0B0_B0B0, 60_000, 12345);
+    let mut packet = client.speak(20);
+    packet.mid = Some("0");
+    world.send(alice, &packet);
+    world.advance(20 * MS);
+    world.talk(&[(alice, 20)], 10);
+    let stream = world.clients[bob].stream(0);
+    assert_eq!(stream.len(), 21);
+    assert!(stream[10].header.marker);
+    assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1));
+    let steps = stream.windows(2).map(|pair| pair[1].header.timestamp.wrapping_sub(pair[0].header.timestamp));
+    assert!(steps.into_iter().all(|step| step == FRAME));
+    let changes = world.slot_changes(bob);
+    assert_eq!(changes.len(), 2, "the content begins anew, in the same slot: {changes:?}");
+    assert_eq!((changes[0].0, changes[0].1), (changes[1].0, changes[1].1));
+}
+
+#[test]
+fn padding_is_taken_off_and_a_packet_of_nothing_else_is_dropped() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let mut packet = world.clients[alice].speak(20);
+    packet.padding = 200;
+    world.send(alice, &packet);
+    assert_eq!(world.clients[bob].heard[0].payload, packet.payload);
+    assert!(!world.clients[bob].heard[0].header.padding);
+    let mut packet = world.clients[alice].speak(20);
+    (packet.padding, packet.payload) = (200, vec![]);
+    world.send(alice, &packet);
+    assert_eq!((world.clients[bob].heard.len(), world.dropped(Drop::Malformed)), (1, 1));
+}
+
+#[test]
+fn the_largest_payload_passes_and_a_larger_one_does_not() {
+    let mut world = World::new(8);
+    let alice = world.join(Setup { sends_level: false, ..Setup::default() });
+    let bob = world.join(Setup::default());
+    let mut packet = world.clients[alice].speak(20);
+    packet.payload.resize(1460, 0x42);
+    world.send(alice, &packet);
+    assert_eq!(world.clients[bob].heard[0].payload, packet.payload);
+    let mut packet = world.clients[alice].speak(20);
+    packet.payload.resize(1461, 0x42);
+    world.send(alice, &packet);
+    assert_eq!((world.clients[bob].heard.len(), world.dropped(Drop::Malformed)), (1, 1));
+}
+
+#[test]
+fn rollovers_of_the_source_and_of_the_stream_pass_unnoticed_with_loss() {
+    let mut world = World::new(1);
+    let alice = world.join(Setup::default());
+    let bob = world.join(Setup { slots: 1, ..Setup::default() });
+    world.clients[alice].index = 65_000;
+    // The stream begins at 0x8000 or below, so it rolls over twice.
+    for n in 0..140_000u32 {
+        let packet = world.clients[alice].speak(20);
+        // Whatever lies around a rollover is lost, and now and then some more.
+        let near_rollover = (packet.index as u16).wrapping_add(5) < 10;
+        if !near_rollover && n % 50 != 0 {
+            world.send(alice, &packet);
+        }
+        if n % 50 == 0 {
+            world.advance(SECOND);
+        }
+    }
+    let stream = world.clients[bob].stream(0);
+    assert!(stream.len() > 130_000);
+    assert!(stream.last().unwrap().index >= 140_000);
+    let shift = stream[0].index.wrapping_sub(stream[0].sent_as());
+    assert!(stream.iter().all(|heard| heard.index.wrapping_sub(heard.sent_as()) == shift));
+}
+
+/// A receiver's own rollover counter follows only what arrives: were each leap shown to it, a short loss between two
+/// leaps would lose it for good.
+#[test]
+fn a_source_that_leaps_through_its_numbers_does_not_take_its_receivers_along() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    for _ in 0..20 {
+        world.talk(&[(alice, 20)], 2);
+        world.clients[alice].index += 20_000;
+    }
+    let stream = world.clients[bob].stream(0);
+    assert_eq!(stream.len(), 40);
+    assert!(stream.windows(2).all(|pair| pair[1].index - pair[0].index == 1));
+}
+
+#[test]
+fn strangers_cannot_use_up_the_ssrcs_of_a_peer() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let path = world.clients[alice].path;
+    for n in 0..1000u32 {
+        let mut forged = world.clients[alice].speak(20);
+        forged.ssrc = n;
+        let mut sealed = world.clients[alice].seal(&forged);
+        *sealed.last_mut().unwrap() ^= 1;
+        world.handle(path, &sealed);
+    }
+    assert_eq!(world.dropped(Drop::Unauthenticated), 1000);
+    world.speak(alice, 20);
+    assert_eq!(world.clients[bob].heard.len(), 1);
+}
+
+#[test]
+fn media_from_an_address_that_passed_no_check_is_dropped() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let packet = world.clients[alice].speak(20);
+    let sealed = world.clients[alice].seal(&packet);
+    let mut elsewhere = world.clients[alice].path;
+    elsewhere.remote.set_port(1);
+    world.handle(elsewhere, &sealed);
+    assert_eq!((world.dropped(Drop::UnknownPeer), world.clients[bob].heard.len()), (1, 0));
+}
+
+#[test]
+fn one_peers_packets_do_not_pass_for_anothers() {
+    let mut world = World::new(8);
+    let [alice, bob, carol] = world.join_all();
+    let packet = world.clients[alice].speak(20);
+    let sealed = world.clients[alice].seal(&packet);
+    world.handle(world.clients[bob].path, &sealed);
+    assert_eq!((world.dropped(Drop::Unauthenticated), world.clients[carol].heard.len()), (1, 0));
+}
+
+#[test]
+fn silence_of_the_nodes_own_names_nobody() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, 20)], 3);
+    world.leave(alice);
+    world.advance(SECOND);
+    let after: Vec<_> = world.clients[bob].stream(0).split_off(3);
+    assert!(after.iter().all(|heard| heard.csrc.is_none() && heard.payload == SILENCE && heard.level.is_none()));
+}

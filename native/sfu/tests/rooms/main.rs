@@ -1,0 +1,9 @@
+//! Whole rooms in virtual time.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod forwarding;
+mod reports;
+mod slots;
+mod transport;

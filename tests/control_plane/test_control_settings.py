@@ -1,0 +1,80 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from control_plane.ratelimit import Rate
+from control_plane.settings import Settings, SettingsError, load_settings
+
+
+def test_without_any_setting_everything_is_embedded() -> None:
+    settings = load_settings({"PATH": "/bin"})
+    assert settings == Settings()
+    assert settings.database_path == Path("var/chorale.db")
+
+
+def test_variables_win_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "chorale.toml"
+    file.write_text('port = 9000\ndata_dir = "data"\nlimit_messages = "5/5"\n')
+    settings = load_settings({"CHORALE_CONFIG": str(file), "CHORALE_PORT": "9001"})
+    assert settings.port == 9001
+    assert settings.data_dir == Path("data")
+    assert settings.limit_messages == Rate(5, 5)
+
+
+def test_keys_of_the_other_plane_are_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "chorale.toml"
+    file.write_text("udp_port = 1\n")
+    assert load_settings({"CHORALE_CONFIG": str(file)}, also={"udp_port"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PORT", "http", "CHORALE_PORT is 'http'"),
+        ("PORT", "70000", "CHORALE_PORT is '70000'"),
+        ("DATA_DIR", "", "CHORALE_DATA_DIR"),
+        ("LIMIT_MESSAGES", "fast", "CHORALE_LIMIT_MESSAGES"),
+        ("DATABASE_URL", "postgresql://db/chorale", "write sqlite:///"),
+        ("REDIS_URL", "redis://localhost", "CHORALE_REDIS_URL is set"),
+        ("CONFIG", "/nowhere/chorale.toml", "cannot be read"),
+    ],
+)
+def test_a_wrong_value_is_one_clear_sentence(name: str, value: str, says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings({f"CHORALE_{name}": value})
+    sentence = str(raised.value)
+    assert says in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("text", ["port = ", "prot = 8080", "port = [1]"])
+def test_a_wrong_file_is_one_clear_sentence(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "chorale.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"\.$"):
+        load_settings({"CHORALE_CONFIG": str(file)})
+
+
+def test_a_secret_in_a_url_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings({"CHORALE_DATABASE_URL": "postgresql://ann:secret@db/chorale"})
+    assert "secret" not in str(raised.value)
+
+
+def test_a_wrong_value_stops_the_start() -> None:
+    environment = os.environ | {"CHORALE_PORT": "http", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "control_plane"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("CHORALE_PORT is 'http'")
+    assert done.stderr.count("\n") == 1

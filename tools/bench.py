@@ -1,0 +1,153 @@
+"""Measure what DESIGN §9 gives budgets for, print a table and write bench.json: `make bench`.
+
+Each metric has a name, a value, a unit, a budget and whether it holds; one without a budget is there for comparison.
+Budgets are ratios of two things measured in the same run, so that they mean the same on any machine. `--quick` runs
+every benchmark briefly, judges nothing and writes nothing: it shows that they run. The exit status is 1 when a
+benchmark failed, and when a budget does not hold.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+NATIVE = ROOT / "native"
+
+FAN_OUT = 0.75  # DESIGN §9: of what a bare sendmmsg + AES-GCM loop sends per CPU second
+PYLIBSRTP = 1.0  # both through their Python bindings: nobody should be slower than the library they do not use
+CODEC = 2.0  # times plain Python; below that Cython would not be worth its compiler
+
+
+@dataclass(frozen=True)
+class Metric:
+    name: str
+    value: float
+    unit: str
+    budget: float | None = None  # the value must be at least this
+
+    @property
+    def holds(self) -> bool | None:
+        return None if self.budget is None else self.value >= self.budget
+
+
+def run(words: list[str], folder: Path) -> str:
+    """What it printed. Raises CalledProcessError when it fails."""
+    print(f"· {' '.join(words).replace(f'{ROOT}/', '')}", flush=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        print(done.stdout)
+        raise subprocess.CalledProcessError(done.returncode, words)
+    return done.stdout
+
+
+def cargo_bench(*words: str) -> list[str]:
+    vendored = subprocess.run(["pkg-config", "--exists", "openssl"], check=False, capture_output=True).returncode
+    return ["cargo", "bench", "--quiet", "--locked", *(["--features", "vendored-openssl"] if vendored else []), *words]
+
+
+def fan_out(quick: bool) -> list[Metric]:
+    """The engine's own benchmark: one JSON line for each number of listeners."""
+    command = cargo_bench("-p", "engine", "--bench", "fanout", *(["--", "20"] if quick else []))
+    metrics = []
+    for line in run(command, NATIVE).splitlines():
+        if line.startswith("{"):
+            found = json.loads(line)
+            name = f"fan-out to {found['listeners']} listeners"
+            metrics += [
+                Metric(f"{name}: forwarded", found["forwarded_per_cpu_s"], "packets/CPU s"),
+                Metric(f"{name}: AES-GCM and the engine's batching alone", found["bare_per_cpu_s"], "packets/CPU s"),
+                Metric(f"{name}: ratio", found["ratio"], "", FAN_OUT),
+            ]
+    if not metrics:
+        raise ValueError("the fan-out benchmark printed no result")
+    return metrics
+
+
+def criterion(quick: bool) -> list[Metric]:
+    """Criterion's benchmarks of the sans-IO crate, from the files that it leaves."""
+    home = NATIVE / "target" / ("criterion-quick" if quick else "criterion")
+    os.environ["CRITERION_HOME"] = str(home)
+    benches = [word for file in sorted((NATIVE / "sfu/benches").glob("*.rs")) for word in ("--bench", file.stem)]
+    if not benches:
+        raise ValueError("the sfu crate has no benchmarks")
+    run(["cargo", "bench", "--quiet", "--locked", "-p", "sfu", *benches, "--", *(["--quick"] if quick else [])], NATIVE)
+    metrics = []
+    for file in sorted(home.glob("**/new/estimates.json")):
+        identity = json.loads(file.with_name("benchmark.json").read_text())
+        nanoseconds = json.loads(file.read_text())["mean"]["point_estimate"]
+        each = (identity.get("throughput") or {}).get("Elements", 1)
+        metrics.append(Metric(f"sfu {identity['full_id']}", each * 1e9 / nanoseconds, "/s"))
+    return metrics
+
+
+def python_benchmarks(quick: bool) -> list[Metric]:
+    """pytest-benchmark's: ours beside somebody else's in each group; the ratio of the median rounds is judged."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        words = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "tests/benchmarks",
+            "--benchmark-only",
+            f"--benchmark-json={report}",
+        ]
+        run(words + (["--benchmark-max-time=0.02", "--benchmark-min-rounds=1"] if quick else []), ROOT)
+        found: list[dict[str, Any]] = json.loads(report.read_text())["benchmarks"]
+    groups: dict[str, dict[str, float]] = {}
+    for each in found:
+        rate = each["extra_info"]["items"] / each["stats"]["median"]
+        groups.setdefault(each["group"], {})[each["extra_info"]["contestant"]] = rate
+    metrics = []
+    for group, rates in groups.items():
+        metrics += [Metric(f"{group}: {contestant}", rate, "packets/s") for contestant, rate in rates.items()]
+        ours, theirs = ("cython", "python") if "cython" in rates else ("chorale", "pylibsrtp")
+        budget = CODEC if ours == "cython" else PYLIBSRTP
+        metrics.append(
+            Metric(f"{group}: {ours} ÷ {theirs}, as called from Python", rates[ours] / rates[theirs], "", budget)
+        )
+    return metrics
+
+
+def table(metrics: list[Metric]) -> str:
+    lines = [f"{'metric':<86}{'value':>14}  {'unit':<14}{'budget':>8}  holds"]
+    for metric in metrics:
+        value = f"{metric.value:,.0f}" if metric.value >= 1000 else f"{metric.value:.3f}"
+        budget = "" if metric.budget is None else f"≥ {metric.budget:g}"
+        holds = {None: "", True: "yes", False: "NO"}[metric.holds]
+        lines.append(f"{metric.name:<86}{value:>14}  {metric.unit:<14}{budget:>8}  {holds}".rstrip())
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> int:
+    quick = "--quick" in arguments
+    metrics: list[Metric] = []
+    failed = 0
+    for measure in (fan_out, criterion, python_benchmarks):
+        try:
+            metrics += measure(quick)
+        except (subprocess.CalledProcessError, ValueError, KeyError) as error:
+            print(f"{measure.__name__} failed: {error}")
+            failed += 1
+    if quick:
+        print(f"{len(metrics)} figures, too briefly measured to be shown")
+    else:
+        print(f"\n{table(metrics)}")
+        (ROOT / "bench.json").write_text(
+            json.dumps([asdict(each) | {"holds": each.holds} for each in metrics], indent=1)
+        )
+        failed += sum(each.holds is False for each in metrics)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
