@@ -86,9 +86,10 @@ function drawParticipants(list, state, guild, channelId) {
     key: (each) => each.sessionId,
     create: ({ userId }) => {
       const name = nameOf(guild, userId);
+      const data = { userId };
       const label = h("span", { class: "participant-name" }, name);
       const muted = h("span", { class: "participant-muted", role: "img", "aria-label": "muted" }, icon("muted"));
-      return h("li", { class: "participant", testid: "voice-participant" }, avatar(userId, name), label, muted);
+      return h("li", { class: "participant", testid: "voice-participant", data }, avatar(userId, name), label, muted);
     },
     update: (element, { userId, muted, speaking }) => {
       const name = nameOf(guild, userId);
@@ -116,6 +117,7 @@ function self({ store, signOut }) {
     drawShade();
   });
   drawShade();
+  theme.onSystemChange(drawShade);
   const out = iconButton(icon("exit"), "Sign out", { testid: "sign-out", on: { click: signOut } });
   store.watch(
     ({ user }) => user,

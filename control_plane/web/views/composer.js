@@ -47,7 +47,10 @@ export function composer({ store, actions }) {
       text.setAttribute("aria-label", text.placeholder);
       text.value = begun.get(channelId) ?? "";
       fit();
-      if (matchMedia("(pointer: fine)").matches && !document.querySelector("dialog[open]")) text.focus(); // no keyboard popping up on phones
+      if (!matchMedia("(pointer: fine)").matches) return; // no keyboard popping up on phones
+      const dialog = document.querySelector("dialog[open]"); // gives the focus back to where it was opened when it closes
+      if (dialog) dialog.addEventListener("close", () => text.focus(), { once: true });
+      else text.focus();
     },
   );
   return form;

@@ -81,7 +81,7 @@ export async function inviteDialog({ actions, notices }, server) {
   const link = field({ label: "Invite link", testid: "invite-link", readOnly: true, value: "", hint: "It works for seven days." });
   const problem = problemLine();
   const copy = button("primary", [icon("copy"), "Copy link"], { type: "submit", disabled: true });
-  const form = h("form", {}, h("div", { class: "beside" }, link.element, copy), problem.element);
+  const form = h("form", {}, link.element, problem.element, h("div", { class: "buttons" }, copy));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     link.control.select();

@@ -29,23 +29,26 @@ export function dock(app) {
 
   const status = h("div", { class: "dock-status" }, h("p", {}, h("span", { class: "light" }), state, ping), where);
   const controls = h("div", { class: "dock-controls" }, sound, mute, leave);
-  const element = h("section", { class: "dock", "aria-label": "Voice", hidden: true }, problem, h("div", { class: "dock-row" }, status, faces, controls));
+  const row = h("div", { class: "dock-row" }, status, faces, controls);
+  const element = h("section", { class: "dock", "aria-label": "Voice", hidden: true });
 
   store.watch(
     ({ voice, guilds }) => [voice, guilds],
     ([voice]) => {
       element.hidden = voice.status === "idle";
-      if (element.hidden) return;
+      if (element.hidden) return fill(element);
+      if (!row.isConnected) fill(element, problem, row);
       const guild = store.state.guilds[voice.serverId];
       setData(element, "state", voice.status);
+      setData(state, "state", voice.status);
       setText(state, STATES[voice.status]);
       setText(ping, voice.status === "connected" && voice.ping !== null ? `${voice.ping} ms` : "");
       setText(where, [guild?.channels[voice.channelId]?.name, guild?.server.name].filter(Boolean).join(" · "));
       sound.hidden = !voice.soundBlocked;
-      mute.hidden = voice.status === "failed";
+      mute.hidden = leave.hidden = voice.status === "failed";
       drawMute(mute, voice);
       drawProblem(problem, voice, call);
-      drawFaces(faces, guild ? voiceOf(store.state, guild, voice.channelId) : [], guild);
+      return drawFaces(faces, guild ? voiceOf(store.state, guild, voice.channelId) : [], guild);
     },
   );
   return element;

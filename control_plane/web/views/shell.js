@@ -64,7 +64,7 @@ export function shell(app) {
       nothing.hidden = kind !== "nothing";
       people.hidden = !guild;
       element.dataset.place = guild ? "server" : "nowhere";
-      setText(name, channel?.name ?? guild?.server.name ?? "Chorale");
+      setText(name, channel?.name ?? guild?.server.name ?? "");
       fill(picture, channel && icon(isVoice(channel) ? "voice" : "hash"));
       if (kind !== "nothing") fill(nothing);
       else if (!ready) fill(nothing, h("p", { class: "loading", role: "status" }, "Opening Chorale…"));

@@ -96,7 +96,7 @@ export class Call {
     else this.#set({ problem: null });
   }
 
-  /** `status`: what one sees meanwhile, connecting or reconnecting. */
+  /** `status`: what one sees meanwhile, connecting or reconnecting. What the API refuses to one who comes anew is said at once. */
   async #connect(turn, status) {
     const until = performance.now() + GIVE_UP_MS[status];
     for (let delay = FIRST_RETRY_MS; ; delay = Math.min(2 * delay, LONGEST_RETRY_MS)) {
@@ -104,7 +104,8 @@ export class Call {
         return await this.#enter(turn);
       } catch (error) {
         if (turn !== this.#turn) return undefined;
-        if (!isPassing(error) || performance.now() > until) return this.#fail("connection", inWords(error));
+        const hopeless = !isPassing(error) || (status === "connecting" && error instanceof ApiError);
+        if (hopeless || performance.now() > until) return this.#fail("connection", inWords(error));
         await sleep(Math.max(delay, (error.retryAfter ?? 0) * 1000));
         if (turn !== this.#turn) return undefined;
       }
