@@ -503,7 +503,7 @@ impl Sfu {
             release.frames -= 1;
             release.due += room::FRAME;
             let over = release.frames == 0;
-            let timestamp = room.slots[slot].timeline.silence();
+            let timestamp = room.slots[slot].timeline.silence(now);
             let forward = Forward {
                 now,
                 content,

@@ -135,6 +135,22 @@ fn a_mute_while_nobody_listens_does_not_speak_to_those_who_come_after() {
     assert!(world.clients[bob].heard.is_empty() && world.slot_changes(bob).is_empty());
 }
 
+/// A receiver that finds silence ten seconds behind what it plays takes it for ten seconds of delay.
+#[test]
+fn silence_after_a_long_pause_is_stamped_with_the_present() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, TALK)], 10);
+    world.advance(10 * SECOND);
+    world.mute(alice, true);
+    world.advance(SECOND);
+    let stream = world.clients[bob].stream(0);
+    assert_eq!(stream.len(), 13);
+    let passed = stream[10].header.timestamp.wrapping_sub(stream[9].header.timestamp);
+    assert!((48_000 * 10..=48_000 * 10 + 2 * FRAME).contains(&passed), "{passed}");
+    world.assert_streams_sound();
+}
+
 #[test]
 fn a_goodbye_releases_the_slot_and_a_new_word_takes_one() {
     let mut world = World::new(8);
