@@ -164,6 +164,41 @@ fn a_goodbye_releases_the_slot_and_a_new_word_takes_one() {
 }
 
 #[test]
+fn who_takes_anothers_slot_is_told_that_nobody_is_in_it_for_itself() {
+    let mut world = World::new(1);
+    let [alice, bob, carol] = world.join_all();
+    world.talk(&[(alice, TALK)], 20);
+    world.talk(&[(alice, TONE), (bob, TALK)], 20);
+    assert!(heard(&world, carol, bob) > 5);
+    let changes = world.slot_changes(bob);
+    assert_eq!(changes.iter().map(|(_, csrc, _)| *csrc).collect::<Vec<_>>(), [csrc(&world, alice), 0]);
+    let stream = world.clients[bob].stream(0);
+    let silent: Vec<_> = stream.iter().rev().take(3).collect();
+    assert!(silent.iter().all(|heard| heard.is_silence()));
+    world.assert_streams_sound();
+    // And it hears who comes next in it.
+    world.talk(&[(bob, TONE), (alice, TALK)], 40);
+    assert_eq!(world.slot_changes(bob).last().unwrap().1, csrc(&world, alice));
+    assert_eq!(world.slot_changes(alice).last().unwrap().1, 0);
+    world.assert_streams_sound();
+    world.assert_counters_sound();
+}
+
+#[test]
+fn who_takes_a_slot_that_is_falling_silent_hears_the_silence_too() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, TALK)], 10);
+    world.mute(alice, true);
+    world.talk(&[(bob, TALK)], 10);
+    let stream = world.clients[bob].stream(0);
+    assert!(stream.last().unwrap().is_silence());
+    assert_eq!(world.slot_changes(bob).last().unwrap().1, 0);
+    assert_eq!(heard(&world, alice, bob), 10);
+    world.assert_streams_sound();
+}
+
+#[test]
 fn a_holder_in_a_pause_between_words_sends_nothing_and_keeps_its_slot() {
     let mut world = World::new(8);
     let [alice, bob, carol] = world.join_all();
