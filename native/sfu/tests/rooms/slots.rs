@@ -306,19 +306,3 @@ fn when_everybody_has_left_all_gauges_are_zero() {
     world.advance(60 * SECOND);
     assert_eq!(world.sfu.poll(world.now, &mut world.sink), None, "nothing is due in an empty house");
 }
-
-#[test]
-fn those_who_left_come_back_under_the_same_names() {
-    let mut world = World::new(8);
-    let [alice, bob] = world.join_all();
-    world.talk(&[(alice, TALK)], 5);
-    world.leave(alice);
-    let old = &world.clients[alice];
-    let (room, id, config) = (old.room, old.id, old.config());
-    world.sfu.add_peer(world.now, room, id, config).unwrap();
-    world.check(alice, true);
-    world.keys(alice);
-    world.talk(&[(alice, TALK)], 5);
-    assert_eq!(heard(&world, bob, alice), 10);
-    world.assert_streams_sound();
-}
