@@ -306,3 +306,25 @@ fn when_everybody_has_left_all_gauges_are_zero() {
     world.advance(60 * SECOND);
     assert_eq!(world.sfu.poll(world.now, &mut world.sink), None, "nothing is due in an empty house");
 }
+
+#[test]
+fn a_source_that_leaps_half_way_round_the_clock_stops_nobody_after_it() {
+    for off in [0, 1, 500, 959, 960, 961] {
+        let mut world = World::new(8);
+        let [alice, bob] = world.join_all();
+        let thin = world.join(Setup { slots: 1, ..Setup::default() });
+        world.speak(alice, TALK);
+        // Where the thin receiver's stream is then, seen from where Bob begins 300 ms later: 2^31 ticks.
+        let leap = (1u32 << 31) + 300 * 48 - off;
+        let now = world.clients[alice].timestamp.wrapping_sub(FRAME);
+        for timestamp in [now.wrapping_add(leap / 2), now.wrapping_add(leap)] {
+            world.clients[alice].timestamp = timestamp;
+            world.speak(alice, TALK);
+        }
+        world.advance(300 * MS);
+        world.talk(&[(bob, TALK)], 5);
+        assert_eq!(heard(&world, thin, bob), 5);
+        let stream = world.clients[thin].stream(0);
+        assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1));
+    }
+}
