@@ -110,7 +110,9 @@ async def test_nothing_sticks_out_of_a_small_screen(visit: Visit, ann: Person, w
     await here.arrive(ann.token)
     await expect(here.messages).to_have_count(1)
     assert await here.evaluate("document.documentElement.scrollWidth") == width
-    wide = "[...document.querySelectorAll('.main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).length"
+    wide = (
+        "[...document.querySelectorAll('.main *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).length"
+    )
     assert await here.evaluate(wide) == 0
 
 
