@@ -134,7 +134,9 @@ async def test_one_who_joined_elsewhere_is_told_and_stays_out(visit: Visit, node
     await expect(here.see("voice-state")).to_have_count(0)
 
 
-async def test_a_node_that_shuts_down_is_followed_by_another_join(visit: Visit, node: ScriptedNode, ann: Person) -> None:
+async def test_a_node_that_shuts_down_is_followed_by_another_join(
+    visit: Visit, node: ScriptedNode, ann: Person
+) -> None:
     here, stay = await join(visit, node, ann)
     await stay.send(op="ended", reason="shutdown")
     await stay.hang_up()
@@ -142,7 +144,9 @@ async def test_a_node_that_shuts_down_is_followed_by_another_join(visit: Visit, 
     await connected(here)
 
 
-async def test_the_microphone_is_asked_for_with_its_processing_on(visit: Visit, node: ScriptedNode, ann: Person) -> None:
+async def test_the_microphone_is_asked_for_with_its_processing_on(
+    visit: Visit, node: ScriptedNode, ann: Person
+) -> None:
     here = await arrive(visit, ann)
     await here.evaluate(
         """() => {
