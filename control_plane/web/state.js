@@ -53,7 +53,9 @@ export const nameOf = (guild, userId) => guild?.members[userId]?.user.username ?
 export function voiceOf(state, guild, channelId) {
   const { voice } = state;
   const mine = voice.channelId === channelId && voice.status === "connected";
-  const states = mine ? Object.values(voice.participants) : Object.values(guild.voice).filter((each) => each.channel_id === channelId);
+  const states = mine
+    ? Object.values(voice.participants)
+    : Object.values(guild.voice).filter((each) => each.channel_id === channelId);
   return states
     .map((each) => ({
       sessionId: each.session_id,

@@ -1,4 +1,4 @@
-"""One Chromium for all these tests; a control plane of its own for each. Everything runs in one loop, because a browser lives in one."""
+"""One Chromium for all these tests, a control plane for each. All in one loop, because a browser lives in one."""
 
 import os
 import shutil
@@ -66,7 +66,7 @@ async def live(settings: Settings, node: ScriptedNode) -> AsyncIterator[Running]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(chromium: Browser, live: Running) -> AsyncIterator[Visit]:
-    """A new visitor, in a browser profile of their own, with a microphone that may be used unless `permissions` says otherwise."""
+    """A new visitor with a browser profile of their own, who may use the microphone unless `permissions` says no."""
     contexts: list[BrowserContext] = []
     visitors: list[Visitor] = []
 

@@ -1,7 +1,7 @@
-"""The other end of the voice signalling, under the test's control: what a real node does once in a year is done here at will.
+"""The other end of the voice signalling: what a real node does once in a year is done here at will.
 
-Media are answered by a second page of the browser, so that the page under test negotiates and connects in earnest. The real node is
-met in tests/end_to_end.
+Media are answered by a second page of the browser, so that the page under test negotiates and connects in earnest. The
+real node is met in tests/end_to_end.
 """
 
 import asyncio

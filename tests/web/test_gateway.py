@@ -17,7 +17,7 @@ RESUME, INVALID_SESSION, IDENTIFY = 6, 9, 2
 
 
 class Line:
-    """Between the page and the gateway. `up` and `down`: the frames so far; `change` may rewrite what the page sends."""
+    """Between the page and the gateway. `up`, `down`: the frames so far; `change` may rewrite what the page sends."""
 
     def __init__(self) -> None:
         self.up: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ EMPTY = '<!doctype html><link rel="icon" href="data:,">'  # of the same origin, 
 
 
 class Visitor:
-    """`complaints` collects uncaught errors and what the console calls an error, refusals of the content security policy too."""
+    """`complaints` collects uncaught errors and console errors, so refusals of the content security policy too."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url

@@ -21,7 +21,13 @@ export function channelList(app) {
   const voices = section("Talking", "New voice channel", () => newChannelDialog(app, serverId(), "voice"));
 
   const body = h("div", { class: "channels" }, texts.element, voices.element);
-  const element = h("nav", { class: "sidebar", "aria-label": "Channels" }, h("header", { class: "bar" }, title, invite), body, self(app));
+  const element = h(
+    "nav",
+    { class: "sidebar", "aria-label": "Channels" },
+    h("header", { class: "bar" }, title, invite),
+    body,
+    self(app),
+  );
 
   store.watch(
     (state) => [state.guilds[state.place.serverId], state.place.channelId, state.unread, state.voice],
@@ -37,7 +43,10 @@ export function channelList(app) {
           create: (channel) => row(app, channel),
           update: (each, channel) => updateRow(each, channel, guild, state),
         });
-      draw(texts.list, channels.filter((each) => !isVoice(each)));
+      draw(
+        texts.list,
+        channels.filter((each) => !isVoice(each)),
+      );
       draw(voices.list, channels.filter(isVoice));
     },
   );

@@ -9,7 +9,13 @@ const LONGEST = 4000; // characters, as in proto/rest.py
 export function composer({ store, actions }) {
   const begun = new Map(); // channel id → text
   let channelId = null;
-  const text = h("textarea", { class: "composer-text", rows: 1, maxlength: LONGEST, testid: "composer", enterkeyhint: "send" });
+  const text = h("textarea", {
+    class: "composer-text",
+    rows: 1,
+    maxlength: LONGEST,
+    testid: "composer",
+    enterkeyhint: "send",
+  });
   const send = iconButton(icon("send"), "Send", { type: "submit", disabled: true });
   const form = h("form", { class: "composer" }, text, send);
 

@@ -21,9 +21,16 @@ export function dock(app) {
   const where = h("button", { type: "button", class: "dock-where" });
   const faces = h("ul", { class: "faces", "aria-hidden": "true" });
   const problem = h("div", { class: "dock-problem", role: "alert", hidden: true });
-  const sound = button("primary", [icon("listen"), "Turn sound on"], { hidden: true, on: { click: () => call.resumeSound() } });
+  const sound = button("primary", [icon("listen"), "Turn sound on"], {
+    hidden: true,
+    on: { click: () => call.resumeSound() },
+  });
   const mute = h("button", { type: "button", class: "round", testid: "mute", on: { click: () => call.toggleMute() } });
-  const leave = h("button", { type: "button", class: "round hang-up", testid: "leave", title: "Leave voice", "aria-label": "Leave voice" }, icon("leave"));
+  const leave = h(
+    "button",
+    { type: "button", class: "round hang-up", testid: "leave", title: "Leave voice", "aria-label": "Leave voice" },
+    icon("leave"),
+  );
   leave.addEventListener("click", () => call.leave());
   where.addEventListener("click", () => actions.open(store.state.voice.serverId, store.state.voice.channelId));
 
@@ -79,7 +86,11 @@ function drawProblem(element, { problem, status, channelId }, call) {
     h(
       "div",
       { class: "buttons" },
-      withoutMicrophone && button("primary small", [icon("listen"), "Join and listen"], { testid: "listen", on: { click: () => call.join(channelId, { listening: true }) } }),
+      withoutMicrophone &&
+        button("primary small", [icon("listen"), "Join and listen"], {
+          testid: "listen",
+          on: { click: () => call.join(channelId, { listening: true }) },
+        }),
       failed && button("small", [icon("retry"), "Try again"], { on: { click: () => call.join(channelId) } }),
       button("small quiet", "Close", { on: { click: () => call.dismissProblem() } }),
     ),

@@ -26,7 +26,11 @@ export function invitePage(app, code, { signedIn, accept, away }) {
 function showInvite(app, body, invite, { signedIn, accept }) {
   const { server_id: id, server_name: name, member_count: count } = invite;
   const title = h("div", { class: "invite-server" }, avatar(id, name, "server"), h("h1", {}, name));
-  const people = h("p", { class: "lead" }, `You are invited. ${count} ${count === 1 ? "member is" : "members are"} there already.`);
+  const people = h(
+    "p",
+    { class: "lead" },
+    `You are invited. ${count} ${count === 1 ? "member is" : "members are"} there already.`,
+  );
   const ask = () => {
     const who = h("p", { class: "lead" }, "To go in, pick a name and a password, or sign in.");
     const form = accountForm(app, (session) => {
@@ -51,7 +55,8 @@ function showInvite(app, body, invite, { signedIn, accept }) {
 }
 
 function showProblem(body, error, { look, away }) {
-  const text = error.code === "unknown_invite" ? "This invite does not work any more. Ask for a new one." : error.message;
+  const text =
+    error.code === "unknown_invite" ? "This invite does not work any more. Ask for a new one." : error.message;
   const again = error.passing && button("primary", "Try again", { on: { click: look } });
   const buttons = h("div", { class: "buttons wide" }, again, button("", "Go to Chorale", { on: { click: away } }));
   fill(body, h("h1", {}, "No way in here"), h("p", { class: "lead", role: "alert" }, text), buttons);

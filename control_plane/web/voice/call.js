@@ -66,7 +66,8 @@ export class Call {
     // With a session at the node, its goodbye frees everything; a join that is still under way is taken back here.
     if (["connecting", "reconnecting"].includes(status)) this.#leaving = this.#api.leave(channelId).catch(() => {});
     this.#close();
-    if (status !== "idle") this.#store.change(({ voice }) => ({ voice: { ...NO_CALL, muted: voice.muted && !voice.listening } }));
+    if (status !== "idle")
+      this.#store.change(({ voice }) => ({ voice: { ...NO_CALL, muted: voice.muted && !voice.listening } }));
   }
 
   /** One who listens without a microphone is asked for it again. */
@@ -148,7 +149,14 @@ export class Call {
   #fail(kind, message) {
     this.#turn += 1;
     this.#close();
-    this.#set({ status: "failed", problem: { kind, message }, participants: {}, speaking: {}, ping: null, sessionId: null });
+    this.#set({
+      status: "failed",
+      problem: { kind, message },
+      participants: {},
+      speaking: {},
+      ping: null,
+      sessionId: null,
+    });
   }
 
   #close() {
