@@ -15,8 +15,8 @@ async def test_a_stranger_follows_an_invite_link_signs_up_and_stands_in_the_serv
 
     await bob.page.goto(await ann.invite_link())
     await expect(bob.page.get_by_role("heading", name="Reading circle")).to_be_visible()
-    await bob.enter("bob")
     await bob.see("accept-invite").click()
+    await bob.enter("bob")
     await expect(bob.see("channel-general")).to_have_attribute("aria-current", "page")
     assert "/invite/" not in bob.page.url
     for who in (ann, bob):

@@ -7,7 +7,7 @@ import { button, problemLine, submit } from "./form.js";
 
 /**
  * `signedIn(session)` takes a new session over; `accept()` joins and leaves this page; `away()` leaves it otherwise. Whoever has no
- * account is asked for one first.
+ * account is asked for one after the button, and then has joined.
  */
 export function invitePage(app, code, { signedIn, accept, away }) {
   const body = h("div", { class: "invite-body" });
@@ -31,27 +31,22 @@ function showInvite(app, body, invite, { signedIn, accept }) {
     { class: "lead" },
     `You are invited. ${count} ${count === 1 ? "member is" : "members are"} there already.`,
   );
-  const ask = () => {
-    const who = h("p", { class: "lead" }, "To go in, pick a name and a password, or sign in.");
-    const form = accountForm(app, (session) => {
+  const problem = problemLine();
+  const go = button("primary", "Accept the invite", { type: "submit", testid: "accept-invite" });
+  const form = h("form", {}, problem.element, h("div", { class: "buttons wide" }, go));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (app.api.token) return submit(form, { problem }, accept);
+    const who = h("p", { class: "lead" }, "First, who are you? Pick a name and a password, or sign in.");
+    const account = accountForm(app, async (session) => {
       signedIn(session);
-      offer();
+      fill(body, title, people, form); // should joining fail, it is not the account that is to be tried again
+      await submit(form, { problem }, accept);
     });
-    fill(body, title, people, who, form);
-  };
-  const offer = () => {
-    const problem = problemLine();
-    const go = button("primary", "Accept the invite", { type: "submit", testid: "accept-invite" });
-    const form = h("form", {}, problem.element, h("div", { class: "buttons wide" }, go));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      submit(form, { problem }, accept);
-    });
-    fill(body, title, people, form);
-    go.focus();
-  };
-  if (app.api.token) offer();
-  else ask();
+    fill(body, title, people, who, account);
+    return account.querySelector("input").focus();
+  });
+  fill(body, title, people, form);
 }
 
 function showProblem(body, error, { look, away }) {
