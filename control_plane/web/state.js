@@ -48,7 +48,7 @@ export const nameOf = (guild, userId) => guild?.members[userId]?.user.username ?
 
 /**
  * Who is in a voice channel: [{sessionId, userId, muted, speaking}], who came first first. Of one's own call the media node knows
- * best; of the others' the gateway.
+ * best, of oneself the page, of other calls the gateway.
  */
 export function voiceOf(state, guild, channelId) {
   const { voice } = state;
@@ -60,7 +60,7 @@ export function voiceOf(state, guild, channelId) {
     .map((each) => ({
       sessionId: each.session_id,
       userId: each.user_id,
-      muted: each.muted,
+      muted: mine && each.session_id === voice.sessionId ? voice.muted : each.muted,
       speaking: mine && each.session_id in voice.speaking,
     }))
     .sort((a, b) => (a.sessionId < b.sessionId ? -1 : 1));

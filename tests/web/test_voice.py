@@ -51,6 +51,7 @@ async def test_mute_is_told_to_the_node_and_leaving_frees_everything(
     await here.see("mute").click()
     assert (await stay.said("mute"))["muted"] is True
     await expect(here.see("mute")).to_have_attribute("aria-label", "Unmute")
+    await expect(here.participant("ann")).to_have_attribute("data-muted", "true")
     await here.page.keyboard.press("Control+Shift+M")
     assert (await stay.said("mute"))["muted"] is False
     await here.see("leave").click()
