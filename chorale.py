@@ -80,9 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     tls = serve.add_argument_group("HTTPS", "browsers give a microphone only to localhost and to HTTPS pages")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
     tls.add_argument("--tls-key", metavar="FILE", help="its private key, PEM")
-    tls.add_argument(
-        "--tls-self-signed", action="store_true", help="make a certificate and keep it in --data"
-    )
+    tls.add_argument("--tls-self-signed", action="store_true", help="make a certificate and keep it in --data")
     return parser
 
 

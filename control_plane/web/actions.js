@@ -9,7 +9,8 @@ const PAGE = 50; // messages: more than fills a tall screen, little enough to co
 const SNAPSHOT_MS = 3_000; // how long the gateway may take to show a new server before it is read by other means
 
 /** Unlike crypto.randomUUID also there on plain HTTP. */
-const newNonce = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const newNonce = () =>
+  [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 export class Actions {
   #store;
@@ -78,7 +79,14 @@ export class Actions {
   /** Shows the message at once and sends it after those before it. Never throws: a draft that failed says why. */
   send(channelId, content) {
     this.#order += 1;
-    const draft = { nonce: newNonce(), order: this.#order, content, status: "sending", error: null, time: new Date().toISOString() };
+    const draft = {
+      nonce: newNonce(),
+      order: this.#order,
+      content,
+      status: "sending",
+      error: null,
+      time: new Date().toISOString(),
+    };
     return this.#post(channelId, draft);
   }
 
@@ -141,7 +149,10 @@ export class Actions {
   }
 
   async #readGuild(server) {
-    const [channels, members] = await Promise.all([this.#api.channels(server.server_id), this.#api.members(server.server_id)]);
+    const [channels, members] = await Promise.all([
+      this.#api.channels(server.server_id),
+      this.#api.members(server.server_id),
+    ]);
     this.#store.change((state) => apply(state, "GUILD_CREATE", { server, channels, members, voice_states: [] }));
   }
 }
@@ -152,7 +163,8 @@ const arrived = (history, { nonce }) => history.messages.some((each) => each.non
 /** Where to go when the page is opened: what the address says, else where one was last, else the first server. */
 export function startingPlace(state) {
   const [, serverId, channelId] = location.hash.split("/");
-  if (state.guilds[serverId]) return { serverId, channelId: guildOf(state, channelId) === state.guilds[serverId] ? channelId : null };
+  if (state.guilds[serverId])
+    return { serverId, channelId: guildOf(state, channelId) === state.guilds[serverId] ? channelId : null };
   const last = lastPlace.get();
   return { serverId: state.guilds[last] ? last : (Object.keys(state.guilds)[0] ?? null), channelId: null };
 }

@@ -89,7 +89,11 @@ function parse(text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new ApiError({ code: "internal_error", status: 502, message: "The server answered with something that cannot be read." });
+    throw new ApiError({
+      code: "internal_error",
+      status: 502,
+      message: "The server answered with something that cannot be read.",
+    });
   }
 }
 
@@ -109,7 +113,8 @@ function errorOf(response, text) {
   return new ApiError({ code, message, status: response.status, fields: problem.errors ?? null, retryAfter });
 }
 
-const secondsOf = (value) => (value === null || value === undefined || value === "" || !(Number(value) >= 0) ? null : Number(value));
+const secondsOf = (value) =>
+  value === null || value === undefined || value === "" || !(Number(value) >= 0) ? null : Number(value);
 
 function inWords(seconds) {
   const whole = Math.max(1, Math.ceil(seconds));

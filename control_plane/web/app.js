@@ -38,7 +38,9 @@ function showInvite() {
     await actions.acceptInvite(decodeURIComponent(inviteCode));
     showShell();
   };
-  root.replaceChildren(invitePage(app, decodeURIComponent(inviteCode), { signedIn, accept, away: () => location.assign("/") }));
+  root.replaceChildren(
+    invitePage(app, decodeURIComponent(inviteCode), { signedIn, accept, away: () => location.assign("/") }),
+  );
 }
 
 function signedIn({ user, token }) {

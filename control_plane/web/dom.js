@@ -1,6 +1,16 @@
 /** Building the page safely: elements and text nodes only, never a string of HTML. */
 
-const PROPERTIES = new Set(["value", "checked", "disabled", "hidden", "open", "required", "readOnly", "srcObject", "tabIndex"]);
+const PROPERTIES = new Set([
+  "value",
+  "checked",
+  "disabled",
+  "hidden",
+  "open",
+  "required",
+  "readOnly",
+  "srcObject",
+  "tabIndex",
+]);
 
 /**
  * An element. `props`: `on` maps events to handlers, `data` goes to data-*, `testid` to data-testid, `class` and everything else to
@@ -29,7 +39,8 @@ function set(element, name, value) {
   }
 }
 
-const content = (children) => children.flat(Infinity).filter((each) => each !== null && each !== undefined && each !== false);
+const content = (children) =>
+  children.flat(Infinity).filter((each) => each !== null && each !== undefined && each !== false);
 
 /** Replaces what is inside `element`. */
 export function fill(element, ...children) {

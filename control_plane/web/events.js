@@ -14,7 +14,9 @@ export const guildOfSnapshot = (snapshot) => ({
 });
 
 const withGuild = (state, serverId, change) =>
-  state.guilds[serverId] && { guilds: { ...state.guilds, [serverId]: { ...state.guilds[serverId], ...change(state.guilds[serverId]) } } };
+  state.guilds[serverId] && {
+    guilds: { ...state.guilds, [serverId]: { ...state.guilds[serverId], ...change(state.guilds[serverId]) } },
+  };
 
 const appliers = {
   READY(state, { user, guilds }) {
@@ -45,7 +47,9 @@ const appliers = {
   },
 
   CHANNEL_CREATE(state, channel) {
-    return withGuild(state, channel.server_id, (guild) => ({ channels: { ...guild.channels, [channel.channel_id]: channel } }));
+    return withGuild(state, channel.server_id, (guild) => ({
+      channels: { ...guild.channels, [channel.channel_id]: channel },
+    }));
   },
 
   MESSAGE_CREATE(state, message) {
@@ -53,7 +57,9 @@ const appliers = {
     const history = state.histories[id];
     const seen = message.user_id === state.user?.user_id || (state.visible && state.place.channelId === id);
     return {
-      histories: history ? { ...state.histories, [id]: withMessage(history, message, state.user?.user_id) } : state.histories,
+      histories: history
+        ? { ...state.histories, [id]: withMessage(history, message, state.user?.user_id) }
+        : state.histories,
       unread: seen ? state.unread : { ...state.unread, [id]: (state.unread[id] ?? 0) + 1 },
     };
   },

@@ -5,7 +5,16 @@
  * that is no longer possible (opcode 9), it identifies anew and READY tells everything again.
  */
 
-const Op = { DISPATCH: 0, HEARTBEAT: 1, IDENTIFY: 2, RESUME: 6, RECONNECT: 7, INVALID_SESSION: 9, HELLO: 10, HEARTBEAT_ACK: 11 };
+const Op = {
+  DISPATCH: 0,
+  HEARTBEAT: 1,
+  IDENTIFY: 2,
+  RESUME: 6,
+  RECONNECT: 7,
+  INVALID_SESSION: 9,
+  HELLO: 10,
+  HEARTBEAT_ACK: 11,
+};
 const AUTHENTICATION_FAILED = 4004;
 const CANNOT_RESUME = new Set([4001, 4002, 4003, 4005, 4007]); // what we said was not understood: begin anew
 const LOST = 4900; // our own close code: the other side does not answer

@@ -42,7 +42,13 @@ export function withNewest(history, page, limit) {
 
 /** A page that ends before the first message known. */
 export function withOlder(history, page, limit) {
-  return { ...history, messages: merge(history.messages, page), complete: page.length < limit, loading: null, error: null };
+  return {
+    ...history,
+    messages: merge(history.messages, page),
+    complete: page.length < limit,
+    loading: null,
+    error: null,
+  };
 }
 
 export function withDraft(history, draft) {

@@ -41,16 +41,20 @@ export const farewell = {
   leave: (text) => write("farewell", text),
 };
 
+const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
+
+/** The system's, until one is chosen. */
 export const theme = {
   get isDark() {
     const chosen = document.documentElement.dataset.theme;
-    return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    return chosen ? chosen === "dark" : systemIsDark.matches;
   },
   toggle() {
     const chosen = theme.isDark ? "light" : "dark";
     document.documentElement.dataset.theme = chosen;
     write("theme", chosen);
   },
+  onSystemChange: (react) => systemIsDark.addEventListener("change", react),
 };
 
 /** Nothing of this account stays behind. */

@@ -48,17 +48,19 @@ export const nameOf = (guild, userId) => guild?.members[userId]?.user.username ?
 
 /**
  * Who is in a voice channel: [{sessionId, userId, muted, speaking}], who came first first. Of one's own call the media node knows
- * best; of the others' the gateway.
+ * best, of oneself the page, of other calls the gateway.
  */
 export function voiceOf(state, guild, channelId) {
   const { voice } = state;
   const mine = voice.channelId === channelId && voice.status === "connected";
-  const states = mine ? Object.values(voice.participants) : Object.values(guild.voice).filter((each) => each.channel_id === channelId);
+  const states = mine
+    ? Object.values(voice.participants)
+    : Object.values(guild.voice).filter((each) => each.channel_id === channelId);
   return states
     .map((each) => ({
       sessionId: each.session_id,
       userId: each.user_id,
-      muted: each.muted,
+      muted: mine && each.session_id === voice.sessionId ? voice.muted : each.muted,
       speaking: mine && each.session_id in voice.speaking,
     }))
     .sort((a, b) => (a.sessionId < b.sessionId ? -1 : 1));

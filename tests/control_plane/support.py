@@ -21,7 +21,7 @@ from control_plane.settings import Settings
 from proto.media import MediaCommand, MediaEvent, SessionEnded, SessionMuted, SessionStarted
 from proto.rest import IceServer
 
-PASSWORD = "correct horse"  # noqa: S105
+PASSWORD = "correct horse"
 FAST = Rate(100_000, 1)
 
 

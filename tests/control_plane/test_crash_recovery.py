@@ -3,9 +3,16 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+import httpx
+
+from control_plane import housekeeping
+from control_plane.store.messages import EmbeddedMessages
+from control_plane.store.ports import StoreUnavailable
 from tests.control_plane.support import Person, Running, running, settings_for
 
 # With a message store that takes what it is given and never answers: the process stands between append and store.
@@ -29,10 +36,6 @@ uvicorn.run(app, fd=int(sys.argv[2]), log_level="error", access_log=False)
 
 
 async def kill_between_append_and_store(ann: Person, channel: str, data_dir: Path, contents: list[str]) -> None:
-    import socket
-
-    import httpx
-
     listener = socket.create_server(("127.0.0.1", 0))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = await asyncio.create_subprocess_exec(
@@ -93,12 +96,6 @@ async def retry(ann: Person, channel: str, control: Running, ids: dict[str, str]
 
 
 async def test_a_message_that_could_not_be_stored_is_held_back_and_swept_later(tmp_path: Path) -> None:
-    from datetime import timedelta
-
-    from control_plane import housekeeping
-    from control_plane.store.messages import EmbeddedMessages
-    from control_plane.store.ports import StoreUnavailable
-
     class Flaky(EmbeddedMessages):
         down = False
 

@@ -277,7 +277,7 @@ async def test_nothing_is_left_behind_when_sessions_end(live: Running, ann: Pers
     async with live.online(ann), live.online(ann):
         assert hub.sessions == 2
     async with asyncio.timeout(10):
-        while hub.sessions:  # noqa: ASYNC110
+        while hub.sessions:
             await asyncio.sleep(0.01)
     assert not hub._topics
     assert not hub._by_token

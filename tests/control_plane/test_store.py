@@ -43,7 +43,7 @@ class Kept:
 
     async def user(self, name: str = "ann") -> User:
         user = User(self.mint(), name)
-        await self.store.write(lambda tx: tx.insert_user(user, password_hash="$", now=NOW))  # noqa: S106
+        await self.store.write(lambda tx: tx.insert_user(user, password_hash="$", now=NOW))
         return user
 
     async def server(self, owner: User) -> Server:

@@ -10,11 +10,22 @@ const SHORTEST_PASSWORD = 8;
 /** `signedIn(session)` is called with what the server answered and may return a promise. */
 export function accountForm({ api }, signedIn) {
   const username = field({
-    label: "Username", name: "username", testid: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false",
-    maxlength: 32, hint: "Small letters, digits, dots and underscores.",
+    label: "Username",
+    name: "username",
+    testid: "username",
+    autocomplete: "username",
+    autocapitalize: "none",
+    spellcheck: "false",
+    maxlength: 32,
+    hint: "Small letters, digits, dots and underscores.",
   });
   const password = field({
-    label: "Password", name: "password", type: "password", testid: "password", autocomplete: "current-password", maxlength: 128,
+    label: "Password",
+    name: "password",
+    type: "password",
+    testid: "password",
+    autocomplete: "current-password",
+    maxlength: 128,
     hint: `At least ${SHORTEST_PASSWORD} characters.`,
   });
   const problem = problemLine();
@@ -30,7 +41,8 @@ export function accountForm({ api }, signedIn) {
       try {
         await signedIn(await work(credentials));
       } catch (error) {
-        if (error.code === "username_taken") error.message = `The name ${credentials.username} is taken. If it is yours, sign in.`;
+        if (error.code === "username_taken")
+          error.message = `The name ${credentials.username} is taken. If it is yours, sign in.`;
         throw error;
       }
     });
@@ -38,7 +50,13 @@ export function accountForm({ api }, signedIn) {
 
   const signUp = button("primary", "Create account", { testid: "sign-up", on: { click: () => go(api.signUp, true) } });
   const signIn = button("", "Sign in", { testid: "sign-in", type: "submit" });
-  const form = h("form", { class: "account-form", novalidate: true }, username.element, password.element, problem.element);
+  const form = h(
+    "form",
+    { class: "account-form", novalidate: true },
+    username.element,
+    password.element,
+    problem.element,
+  );
   form.append(h("div", { class: "buttons wide" }, signUp, signIn));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -51,13 +69,18 @@ function check({ username, password }, isNew) {
   const wrong = {};
   if (!USERNAME.test(username)) wrong.username = "2 to 32 small letters (a–z), digits, dots or underscores.";
   if (!password) wrong.password = "Your password, please.";
-  else if (isNew && password.length < SHORTEST_PASSWORD) wrong.password = `A little longer: at least ${SHORTEST_PASSWORD} characters.`;
+  else if (isNew && password.length < SHORTEST_PASSWORD)
+    wrong.password = `A little longer: at least ${SHORTEST_PASSWORD} characters.`;
   return wrong;
 }
 
 /** A card in the middle of an otherwise quiet page. */
 export const card = (...content) =>
-  h("main", { class: "gate" }, h("div", { class: "card" }, h("p", { class: "brand" }, icon("logo"), h("span", {}, "Chorale")), ...content));
+  h(
+    "main",
+    { class: "gate" },
+    h("div", { class: "card" }, h("p", { class: "brand" }, icon("logo"), h("span", {}, "Chorale")), ...content),
+  );
 
 export function accountPage(app, signedIn, farewell) {
   return card(

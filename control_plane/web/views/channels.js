@@ -21,7 +21,13 @@ export function channelList(app) {
   const voices = section("Talking", "New voice channel", () => newChannelDialog(app, serverId(), "voice"));
 
   const body = h("div", { class: "channels" }, texts.element, voices.element);
-  const element = h("nav", { class: "sidebar", "aria-label": "Channels" }, h("header", { class: "bar" }, title, invite), body, self(app));
+  const element = h(
+    "nav",
+    { class: "sidebar", "aria-label": "Channels" },
+    h("header", { class: "bar" }, title, invite),
+    body,
+    self(app),
+  );
 
   store.watch(
     (state) => [state.guilds[state.place.serverId], state.place.channelId, state.unread, state.voice],
@@ -37,7 +43,10 @@ export function channelList(app) {
           create: (channel) => row(app, channel),
           update: (each, channel) => updateRow(each, channel, guild, state),
         });
-      draw(texts.list, channels.filter((each) => !isVoice(each)));
+      draw(
+        texts.list,
+        channels.filter((each) => !isVoice(each)),
+      );
       draw(voices.list, channels.filter(isVoice));
     },
   );
@@ -86,9 +95,10 @@ function drawParticipants(list, state, guild, channelId) {
     key: (each) => each.sessionId,
     create: ({ userId }) => {
       const name = nameOf(guild, userId);
+      const data = { userId };
       const label = h("span", { class: "participant-name" }, name);
       const muted = h("span", { class: "participant-muted", role: "img", "aria-label": "muted" }, icon("muted"));
-      return h("li", { class: "participant", testid: "voice-participant" }, avatar(userId, name), label, muted);
+      return h("li", { class: "participant", testid: "voice-participant", data }, avatar(userId, name), label, muted);
     },
     update: (element, { userId, muted, speaking }) => {
       const name = nameOf(guild, userId);
@@ -116,6 +126,7 @@ function self({ store, signOut }) {
     drawShade();
   });
   drawShade();
+  theme.onSystemChange(drawShade);
   const out = iconButton(icon("exit"), "Sign out", { testid: "sign-out", on: { click: signOut } });
   store.watch(
     ({ user }) => user,

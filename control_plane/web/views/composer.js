@@ -9,7 +9,13 @@ const LONGEST = 4000; // characters, as in proto/rest.py
 export function composer({ store, actions }) {
   const begun = new Map(); // channel id → text
   let channelId = null;
-  const text = h("textarea", { class: "composer-text", rows: 1, maxlength: LONGEST, testid: "composer", enterkeyhint: "send" });
+  const text = h("textarea", {
+    class: "composer-text",
+    rows: 1,
+    maxlength: LONGEST,
+    testid: "composer",
+    enterkeyhint: "send",
+  });
   const send = iconButton(icon("send"), "Send", { type: "submit", disabled: true });
   const form = h("form", { class: "composer" }, text, send);
 
@@ -47,7 +53,10 @@ export function composer({ store, actions }) {
       text.setAttribute("aria-label", text.placeholder);
       text.value = begun.get(channelId) ?? "";
       fit();
-      if (matchMedia("(pointer: fine)").matches && !document.querySelector("dialog[open]")) text.focus(); // no keyboard popping up on phones
+      if (!matchMedia("(pointer: fine)").matches) return; // no keyboard popping up on phones
+      const dialog = document.querySelector("dialog[open]"); // gives the focus back to where it was opened when it closes
+      if (dialog) dialog.addEventListener("close", () => text.focus(), { once: true });
+      else text.focus();
     },
   );
   return form;

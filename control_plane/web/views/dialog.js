@@ -9,7 +9,11 @@ export function openDialog(title, ...content) {
   const close = () => dialog.close();
   const heading = h("h2", { id: "dialog-title" }, title);
   const header = h("header", {}, heading, iconButton(icon("close"), "Close", { on: { click: close } }));
-  const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" }, h("div", { class: "dialog-body" }, header, ...content));
+  const dialog = h(
+    "dialog",
+    { class: "dialog", "aria-labelledby": "dialog-title" },
+    h("div", { class: "dialog-body" }, header, ...content),
+  );
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("pointerdown", (event) => event.target === dialog && close()); // the backdrop
   document.getElementById("dialogs").append(dialog);

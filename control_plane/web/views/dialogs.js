@@ -11,10 +11,19 @@ const INVITE = /(?:\/invite\/|^)([A-Za-z0-9_-]{4,64})\/?$/;
 export const inviteCode = (text) => INVITE.exec(text.trim())?.[1] ?? null;
 
 export function newServerDialog({ actions }) {
-  const name = field({ label: "Server name", name: "name", testid: "server-name", maxlength: 100, autocomplete: "off", placeholder: "The reading circle" });
+  const name = field({
+    label: "Server name",
+    name: "name",
+    testid: "server-name",
+    maxlength: 100,
+    autocomplete: "off",
+    placeholder: "The reading circle",
+  });
   const problem = problemLine();
   const form = h("form", { novalidate: true }, name.element, problem.element);
-  form.append(h("div", { class: "buttons" }, button("primary", "Create server", { type: "submit", testid: "create-server" })));
+  form.append(
+    h("div", { class: "buttons" }, button("primary", "Create server", { type: "submit", testid: "create-server" })),
+  );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const text = name.control.value.trim();
@@ -32,10 +41,20 @@ export function newServerDialog({ actions }) {
 
 /** A field for an invite link. `done` is called when it was accepted. */
 export function joinForm({ actions }, done = () => {}) {
-  const link = field({ label: "Have an invite link?", name: "invite", autocomplete: "off", placeholder: `${location.origin}/invite/…` });
+  const link = field({
+    label: "Have an invite link?",
+    name: "invite",
+    autocomplete: "off",
+    placeholder: `${location.origin}/invite/…`,
+  });
   const problem = problemLine();
   const go = button("", "Join", { type: "submit" });
-  const form = h("form", { class: "join-form", novalidate: true }, h("div", { class: "beside" }, link.element, go), problem.element);
+  const form = h(
+    "form",
+    { class: "join-form", novalidate: true },
+    h("div", { class: "beside" }, link.element, go),
+    problem.element,
+  );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const code = inviteCode(link.control.value);
@@ -46,7 +65,14 @@ export function joinForm({ actions }, done = () => {}) {
 }
 
 export function newChannelDialog({ actions }, serverId, type = "text") {
-  const name = field({ label: "Channel name", name: "name", testid: "new-channel-name", maxlength: 100, autocomplete: "off", placeholder: "garden" });
+  const name = field({
+    label: "Channel name",
+    name: "name",
+    testid: "new-channel-name",
+    maxlength: 100,
+    autocomplete: "off",
+    placeholder: "garden",
+  });
   const problem = problemLine();
   const kinds = h(
     "fieldset",
@@ -56,13 +82,17 @@ export function newChannelDialog({ actions }, serverId, type = "text") {
     choice("voice", "voice", "Talking", "A room to drop into", type),
   );
   const form = h("form", { novalidate: true }, kinds, name.element, problem.element);
-  form.append(h("div", { class: "buttons" }, button("primary", "Create channel", { type: "submit", testid: "create-channel" })));
+  form.append(
+    h("div", { class: "buttons" }, button("primary", "Create channel", { type: "submit", testid: "create-channel" })),
+  );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const text = name.control.value.trim();
     if (!text) return name.say("Give it a name.");
     const kind = form.elements.namedItem("type").value;
-    return (await submit(form, { fields: { name }, problem }, () => actions.createChannel(serverId, text, kind))) && close();
+    return (
+      (await submit(form, { fields: { name }, problem }, () => actions.createChannel(serverId, text, kind))) && close()
+    );
   });
   const close = openDialog("Create a channel", form);
   name.control.focus();
@@ -78,10 +108,16 @@ const choice = (value, picture, label, hint, chosen) =>
   );
 
 export async function inviteDialog({ actions, notices }, server) {
-  const link = field({ label: "Invite link", testid: "invite-link", readOnly: true, value: "", hint: "It works for seven days." });
+  const link = field({
+    label: "Invite link",
+    testid: "invite-link",
+    readOnly: true,
+    value: "",
+    hint: "It works for seven days.",
+  });
   const problem = problemLine();
   const copy = button("primary", [icon("copy"), "Copy link"], { type: "submit", disabled: true });
-  const form = h("form", {}, h("div", { class: "beside" }, link.element, copy), problem.element);
+  const form = h("form", {}, link.element, problem.element, h("div", { class: "buttons" }, copy));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     link.control.select();

@@ -21,31 +21,41 @@ export function dock(app) {
   const where = h("button", { type: "button", class: "dock-where" });
   const faces = h("ul", { class: "faces", "aria-hidden": "true" });
   const problem = h("div", { class: "dock-problem", role: "alert", hidden: true });
-  const sound = button("primary", [icon("listen"), "Turn sound on"], { hidden: true, on: { click: () => call.resumeSound() } });
+  const sound = button("primary", [icon("listen"), "Turn sound on"], {
+    hidden: true,
+    on: { click: () => call.resumeSound() },
+  });
   const mute = h("button", { type: "button", class: "round", testid: "mute", on: { click: () => call.toggleMute() } });
-  const leave = h("button", { type: "button", class: "round hang-up", testid: "leave", title: "Leave voice", "aria-label": "Leave voice" }, icon("leave"));
+  const leave = h(
+    "button",
+    { type: "button", class: "round hang-up", testid: "leave", title: "Leave voice", "aria-label": "Leave voice" },
+    icon("leave"),
+  );
   leave.addEventListener("click", () => call.leave());
   where.addEventListener("click", () => actions.open(store.state.voice.serverId, store.state.voice.channelId));
 
   const status = h("div", { class: "dock-status" }, h("p", {}, h("span", { class: "light" }), state, ping), where);
   const controls = h("div", { class: "dock-controls" }, sound, mute, leave);
-  const element = h("section", { class: "dock", "aria-label": "Voice", hidden: true }, problem, h("div", { class: "dock-row" }, status, faces, controls));
+  const row = h("div", { class: "dock-row" }, status, faces, controls);
+  const element = h("section", { class: "dock", "aria-label": "Voice", hidden: true });
 
   store.watch(
     ({ voice, guilds }) => [voice, guilds],
     ([voice]) => {
       element.hidden = voice.status === "idle";
-      if (element.hidden) return;
+      if (element.hidden) return fill(element);
+      if (!row.isConnected) fill(element, problem, row);
       const guild = store.state.guilds[voice.serverId];
       setData(element, "state", voice.status);
+      setData(state, "state", voice.status);
       setText(state, STATES[voice.status]);
       setText(ping, voice.status === "connected" && voice.ping !== null ? `${voice.ping} ms` : "");
       setText(where, [guild?.channels[voice.channelId]?.name, guild?.server.name].filter(Boolean).join(" · "));
       sound.hidden = !voice.soundBlocked;
-      mute.hidden = voice.status === "failed";
+      mute.hidden = leave.hidden = voice.status === "failed";
       drawMute(mute, voice);
       drawProblem(problem, voice, call);
-      drawFaces(faces, guild ? voiceOf(store.state, guild, voice.channelId) : [], guild);
+      return drawFaces(faces, guild ? voiceOf(store.state, guild, voice.channelId) : [], guild);
     },
   );
   return element;
@@ -76,7 +86,11 @@ function drawProblem(element, { problem, status, channelId }, call) {
     h(
       "div",
       { class: "buttons" },
-      withoutMicrophone && button("primary small", [icon("listen"), "Join and listen"], { testid: "listen", on: { click: () => call.join(channelId, { listening: true }) } }),
+      withoutMicrophone &&
+        button("primary small", [icon("listen"), "Join and listen"], {
+          testid: "listen",
+          on: { click: () => call.join(channelId, { listening: true }) },
+        }),
       failed && button("small", [icon("retry"), "Try again"], { on: { click: () => call.join(channelId) } }),
       button("small quiet", "Close", { on: { click: () => call.dismissProblem() } }),
     ),

@@ -55,7 +55,8 @@ export async function submit(form, { fields = {}, problem }, work) {
   }
 }
 
-export const button = (kind, label, props = {}) => h("button", { type: "button", class: `button ${kind}`, ...props }, label);
+export const button = (kind, label, props = {}) =>
+  h("button", { type: "button", class: `button ${kind}`, ...props }, label);
 
 /** A button that is only a picture, with its name for those who do not see it. */
 export function iconButton(picture, label, props = {}) {

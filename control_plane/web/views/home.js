@@ -28,7 +28,9 @@ export function noChannels(app, server) {
     icon("hash"),
     h("h2", {}, `${server.name} is ready`),
     h("p", { class: "lead" }, "It needs a channel to write in. You can add one to talk in as well."),
-    button("primary", [icon("plus"), "Create a channel"], { on: { click: () => newChannelDialog(app, server.server_id) } }),
+    button("primary", [icon("plus"), "Create a channel"], {
+      on: { click: () => newChannelDialog(app, server.server_id) },
+    }),
     button("", [icon("invite"), "Invite people"], { on: { click: () => inviteDialog(app, server) } }),
   );
 }

@@ -22,9 +22,16 @@ export function memberList({ store }) {
       return reconcile(list, everyone, {
         key: (member) => member.user.user_id,
         create: ({ user: { user_id: id, username } }) => {
-          const tags = [id === guild.server.owner_id && "owner", id === user?.user_id && "you"].filter(Boolean).join(", ");
-          const voiceMark = h("span", { class: "in-voice", role: "img", "aria-label": "in voice", hidden: true }, icon("voice"));
-          return h("li", { class: "member", data: { user: username } }, avatar(id, username), h("span", { class: "member-name" }, username), tags && h("small", {}, tags), voiceMark);
+          const tags = [id === guild.server.owner_id && "owner", id === user?.user_id && "you"]
+            .filter(Boolean)
+            .join(", ");
+          const voiceMark = h(
+            "span",
+            { class: "in-voice", role: "img", "aria-label": "in voice", hidden: true },
+            icon("voice"),
+          );
+          const text = h("div", { class: "member-text" }, h("span", {}, username), tags && h("small", {}, tags));
+          return h("li", { class: "member", data: { user: username } }, avatar(id, username), text, voiceMark);
         },
         update: (element, member) => {
           element.querySelector(".in-voice").hidden = !talking.has(member.user.user_id);

@@ -15,7 +15,11 @@ export function messageList(app) {
   const { store, actions } = app;
   const list = h("ol", { class: "messages", "aria-label": "Messages" });
   const top = h("div", { class: "messages-top" });
-  const scroller = h("div", { class: "scroller", tabIndex: 0, role: "region", "aria-label": "Messages" }, h("div", { class: "scrolled" }, top, list));
+  const scroller = h(
+    "div",
+    { class: "scroller", tabIndex: 0, role: "region", "aria-label": "Messages" },
+    h("div", { class: "scrolled" }, top, list),
+  );
   const jump = h("button", { type: "button", class: "jump", hidden: true }, icon("down"), "New messages");
   const element = h("div", { class: "message-pane" }, scroller, jump);
 
@@ -39,7 +43,11 @@ export function messageList(app) {
   new ResizeObserver(() => atEnd && toEnd()).observe(scroller);
 
   store.watch(
-    (state) => [state.place.channelId, state.histories[state.place.channelId], state.guilds[state.place.serverId]?.channels],
+    (state) => [
+      state.place.channelId,
+      state.histories[state.place.channelId],
+      state.guilds[state.place.serverId]?.channels,
+    ],
     ([nextChannelId, history = EMPTY]) => {
       const switched = nextChannelId !== channelId;
       const { user } = store.state;
@@ -48,7 +56,11 @@ export function messageList(app) {
       const messages = rows.filter((row) => row.kind === "message");
       const was = { height: scroller.scrollHeight, top: scroller.scrollTop };
       if (switched) fill(list);
-      reconcile(list, rows, { key: (row) => row.key, create: (row) => draw(row), update: (each, row) => update(each, row, app, channelId) });
+      reconcile(list, rows, {
+        key: (row) => row.key,
+        create: (row) => draw(row),
+        update: (each, row) => update(each, row, app, channelId),
+      });
       drawTop(top, app, channelId, history);
 
       const added = messages.at(-1)?.key !== last && messages.length > 0;
@@ -75,7 +87,13 @@ function draw({ kind, message, time }) {
     h(
       "div",
       { class: "message-body" },
-      h("p", { class: "byline" }, h("strong", { class: "author" }, author), " ", h("time", { datetime: at.toISOString(), title: fullTime(at) }, clockTime(at))),
+      h(
+        "p",
+        { class: "byline" },
+        h("strong", { class: "author" }, author),
+        " ",
+        h("time", { datetime: at.toISOString(), title: fullTime(at) }, clockTime(at)),
+      ),
       h("p", { class: "text" }, linked(message.content)),
     ),
     h("time", { class: "aside-time", "aria-hidden": "true" }, clockTime(at)),
@@ -92,20 +110,35 @@ function update(element, { kind, head, draft }, { actions }, channelId) {
   if (status !== "failed") return;
   const again = button("small", "Try again", { on: { click: () => actions.retry(channelId, draft.nonce) } });
   const discard = button("small quiet", "Discard", { on: { click: () => actions.discard(channelId, draft.nonce) } });
-  element.querySelector(".message-body").append(h("div", { class: "failure", role: "alert" }, h("span", {}, `Not sent. ${draft.error}`), again, discard));
+  element
+    .querySelector(".message-body")
+    .append(h("div", { class: "failure", role: "alert" }, h("span", {}, `Not sent. ${draft.error}`), again, discard));
 }
 
 function drawTop(top, { store, actions }, channelId, history) {
   const channel = store.state.guilds[store.state.place.serverId]?.channels[channelId];
   const empty = history.messages.length === 0 && history.outbox.length === 0;
-  const state = history.error ? `error ${history.error}` : history.complete ? `start ${channel?.name} ${empty}` : history.loading ? "loading" : "";
+  const kind = history.error
+    ? `error ${history.error}`
+    : history.complete
+      ? `start ${channel?.name} ${empty}`
+      : history.loading
+        ? "loading"
+        : "";
+  const state = `${channelId} ${kind}`;
   if (top.dataset.state === state) return;
   top.dataset.state = state;
   if (history.error) {
     const load = () => (history.loaded ? actions.loadOlder(channelId) : actions.loadNewest(channelId));
-    fill(top, h("p", { class: "problem", role: "alert" }, history.error), button("small", "Try again", { on: { click: load } }));
+    fill(
+      top,
+      h("p", { class: "problem", role: "alert" }, history.error),
+      button("small", "Try again", { on: { click: load } }),
+    );
   } else if (history.complete) {
-    const hint = empty ? "Nobody has written here yet. Say hello." : "Everything that was written here begins with this.";
+    const hint = empty
+      ? "Nobody has written here yet. Say hello."
+      : "Everything that was written here begins with this.";
     fill(top, h("div", { class: "beginning" }, icon("hash"), h("h2", {}, channel?.name ?? ""), h("p", {}, hint)));
   } else {
     fill(top, history.loading && h("p", { class: "loading", role: "status" }, "Loading messages…"));

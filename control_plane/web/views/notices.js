@@ -38,7 +38,12 @@ export class Notices {
     reconcile(this.#list, this.#notices, {
       key: ({ id }) => id,
       create: ({ id, text, wrong }) =>
-        h("li", { class: wrong ? "notice wrong" : "notice" }, h("span", {}, text), iconButton(icon("close"), "Dismiss", { on: { click: () => this.#dismiss(id) } })),
+        h(
+          "li",
+          { class: wrong ? "notice wrong" : "notice" },
+          h("span", {}, text),
+          iconButton(icon("close"), "Dismiss", { on: { click: () => this.#dismiss(id) } }),
+        ),
     });
   }
 }

@@ -8,7 +8,11 @@ import { newServerDialog } from "./dialogs.js";
 export function rail(app) {
   const { store, actions } = app;
   const list = h("ul", {});
-  const add = h("button", { type: "button", class: "tile tile-new", testid: "new-server", title: "New server", "aria-label": "New server" }, icon("plus"));
+  const add = h(
+    "button",
+    { type: "button", class: "tile tile-new", testid: "new-server", title: "New server", "aria-label": "New server" },
+    icon("plus"),
+  );
   add.addEventListener("click", () => newServerDialog(app));
 
   store.watch(
@@ -17,7 +21,11 @@ export function rail(app) {
       reconcile(list, Object.values(guilds), {
         key: ({ server }) => server.server_id,
         create: ({ server }) => {
-          const tile = h("button", { type: "button", class: "tile", title: server.name, "aria-label": server.name }, avatar(server.server_id, server.name, "server"));
+          const tile = h(
+            "button",
+            { type: "button", class: "tile", title: server.name, "aria-label": server.name },
+            avatar(server.server_id, server.name, "server"),
+          );
           tile.addEventListener("click", () => actions.open(server.server_id));
           return h("li", {}, tile);
         },

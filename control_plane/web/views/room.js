@@ -22,7 +22,13 @@ export function voiceRoom(app) {
         key: (each) => each.sessionId,
         create: ({ userId }) => {
           const name = nameOf(guild, userId);
-          return h("li", { class: "voice-tile" }, avatar(userId, name, "large"), h("span", { class: "tile-name" }), h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("muted")));
+          return h(
+            "li",
+            { class: "voice-tile" },
+            avatar(userId, name, "large"),
+            h("span", { class: "tile-name" }),
+            h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("muted")),
+          );
         },
         update: (element, { userId, muted, speaking }) => {
           setData(element, "speaking", speaking);
@@ -32,10 +38,21 @@ export function voiceRoom(app) {
       });
 
       const inside = voice.channelId === channelId && voice.status !== "failed";
-      const kind = inside ? (voice.status !== "connected" ? "joining" : present.length > 1 ? "" : "alone") : present.length ? "outside" : "empty";
+      const kind = inside
+        ? voice.status !== "connected"
+          ? "joining"
+          : present.length > 1
+            ? ""
+            : "alone"
+        : present.length
+          ? "outside"
+          : "empty";
       if (hinted === `${channelId} ${kind}`) return;
       hinted = `${channelId} ${kind}`;
-      fill(hint, hintFor(kind, app, guild, () => call.join(channelId)));
+      fill(
+        hint,
+        hintFor(kind, app, guild, () => call.join(channelId)),
+      );
     },
   );
   return h("div", { class: "room" }, people, hint);
@@ -47,7 +64,10 @@ function hintFor(kind, app, { server }, join) {
     case "joining":
       return h("p", { class: "lead" }, "Opening the door…");
     case "alone":
-      return [h("p", { class: "lead" }, "You are here. The others see it and can join you."), button("", [icon("invite"), "Invite people"], { on: { click: () => inviteDialog(app, server) } })];
+      return [
+        h("p", { class: "lead" }, "You are here. The others see it and can join you."),
+        button("", [icon("invite"), "Invite people"], { on: { click: () => inviteDialog(app, server) } }),
+      ];
     case "outside":
       return joinButton();
     case "empty":

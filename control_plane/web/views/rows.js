@@ -22,7 +22,10 @@ export function rowsOf({ messages, outbox }, user) {
   };
   for (const message of messages) add(message, null);
   for (const draft of outbox) {
-    add({ user_id: user?.user_id, author: user, content: draft.content, timestamp: draft.time, nonce: draft.nonce }, draft);
+    add(
+      { user_id: user?.user_id, author: user, content: draft.content, timestamp: draft.time, nonce: draft.nonce },
+      draft,
+    );
   }
   return rows;
 }

@@ -20,7 +20,10 @@ export function shell(app) {
   const narrow = matchMedia("(max-width: 760px)"); // as in shell.css
   const middling = matchMedia("(max-width: 1060px)");
 
-  const menu = iconButton(icon("menu"), "Servers and channels", { class: "icon-button menu", "aria-expanded": "false" });
+  const menu = iconButton(icon("menu"), "Servers and channels", {
+    class: "icon-button menu",
+    "aria-expanded": "false",
+  });
   const people = iconButton(icon("people"), "Members", { "aria-controls": "members" });
   const picture = h("span", { class: "place-picture" });
   const name = h("h2", { class: "place-name" });
@@ -33,7 +36,15 @@ export function shell(app) {
 
   const drawer = h("div", { class: "drawer" }, rail(app), channelList(app));
   const shade = h("div", { class: "shade" });
-  const element = h("div", { class: "shell", data: { panel: "none", members: "shown" } }, drawer, main, memberList(app), shade, dock(app));
+  const element = h(
+    "div",
+    { class: "shell", data: { panel: "none", members: "shown" } },
+    drawer,
+    main,
+    memberList(app),
+    shade,
+    dock(app),
+  );
 
   /** On small screens one panel at most lies over the channel. */
   const show = (panel) => {
@@ -54,7 +65,13 @@ export function shell(app) {
   });
 
   store.watch(
-    ({ ready, guilds, place, user }) => [ready, guilds[place.serverId]?.channels, place, user, Object.keys(guilds).length],
+    ({ ready, guilds, place, user }) => [
+      ready,
+      guilds[place.serverId]?.channels,
+      place,
+      user,
+      Object.keys(guilds).length,
+    ],
     ([ready, channels, place]) => {
       const guild = store.state.guilds[place.serverId];
       const channel = channels?.[place.channelId];
@@ -64,7 +81,7 @@ export function shell(app) {
       nothing.hidden = kind !== "nothing";
       people.hidden = !guild;
       element.dataset.place = guild ? "server" : "nowhere";
-      setText(name, channel?.name ?? guild?.server.name ?? "Chorale");
+      setText(name, channel?.name ?? guild?.server.name ?? "");
       fill(picture, channel && icon(isVoice(channel) ? "voice" : "hash"));
       if (kind !== "nothing") fill(nothing);
       else if (!ready) fill(nothing, h("p", { class: "loading", role: "status" }, "Opening Chorale…"));
@@ -72,7 +89,10 @@ export function shell(app) {
       else if (Object.keys(store.state.guilds).length === 0) fill(nothing, noServers(app));
     },
   );
-  store.watch(({ place }) => place.channelId, () => show("none"));
+  store.watch(
+    ({ place }) => place.channelId,
+    () => show("none"),
+  );
   return element;
 }
 

@@ -12,7 +12,10 @@ export function linked(text) {
     const address = trimmed(match[0]);
     const url = URL.canParse(address) ? new URL(address) : null;
     if (!url?.hostname) continue;
-    nodes.push(text.slice(from, match.index), h("a", { href: url.href, target: "_blank", rel: "noopener noreferrer" }, address));
+    nodes.push(
+      text.slice(from, match.index),
+      h("a", { href: url.href, target: "_blank", rel: "noopener noreferrer" }, address),
+    );
     from = match.index + address.length;
   }
   nodes.push(text.slice(from));
@@ -22,6 +25,7 @@ export function linked(text) {
 /** Without the punctuation after it, and without a closing bracket that was opened before it. */
 function trimmed(address) {
   let text = address.replace(TRAILING, "");
-  while (text.endsWith(")") && text.split(")").length > text.split("(").length) text = text.slice(0, -1).replace(TRAILING, "");
+  while (text.endsWith(")") && text.split(")").length > text.split("(").length)
+    text = text.slice(0, -1).replace(TRAILING, "");
   return text;
 }

@@ -66,7 +66,8 @@ export class Call {
     // With a session at the node, its goodbye frees everything; a join that is still under way is taken back here.
     if (["connecting", "reconnecting"].includes(status)) this.#leaving = this.#api.leave(channelId).catch(() => {});
     this.#close();
-    if (status !== "idle") this.#store.change(({ voice }) => ({ voice: { ...NO_CALL, muted: voice.muted && !voice.listening } }));
+    if (status !== "idle")
+      this.#store.change(({ voice }) => ({ voice: { ...NO_CALL, muted: voice.muted && !voice.listening } }));
   }
 
   /** One who listens without a microphone is asked for it again. */
@@ -96,7 +97,7 @@ export class Call {
     else this.#set({ problem: null });
   }
 
-  /** `status`: what one sees meanwhile, connecting or reconnecting. */
+  /** `status`: what one sees meanwhile, connecting or reconnecting. What the API refuses to one who comes anew is said at once. */
   async #connect(turn, status) {
     const until = performance.now() + GIVE_UP_MS[status];
     for (let delay = FIRST_RETRY_MS; ; delay = Math.min(2 * delay, LONGEST_RETRY_MS)) {
@@ -104,7 +105,8 @@ export class Call {
         return await this.#enter(turn);
       } catch (error) {
         if (turn !== this.#turn) return undefined;
-        if (!isPassing(error) || performance.now() > until) return this.#fail("connection", inWords(error));
+        const hopeless = !isPassing(error) || (status === "connecting" && error instanceof ApiError);
+        if (hopeless || performance.now() > until) return this.#fail("connection", inWords(error));
         await sleep(Math.max(delay, (error.retryAfter ?? 0) * 1000));
         if (turn !== this.#turn) return undefined;
       }
@@ -147,7 +149,14 @@ export class Call {
   #fail(kind, message) {
     this.#turn += 1;
     this.#close();
-    this.#set({ status: "failed", problem: { kind, message }, participants: {}, speaking: {}, ping: null, sessionId: null });
+    this.#set({
+      status: "failed",
+      problem: { kind, message },
+      participants: {},
+      speaking: {},
+      ping: null,
+      sessionId: null,
+    });
   }
 
   #close() {

@@ -27,7 +27,8 @@ export class Transport {
     const connection = new RTCPeerConnection({ iceServers: iceServers.map(clean), bundlePolicy: "max-bundle" });
     this.#connection = connection;
     this.#sender = connection.addTransceiver(track ?? "audio", { direction: "sendonly" }).sender;
-    for (let slot = 0; slot < AUDIO_SLOTS; slot += 1) this.#play(connection.addTransceiver("audio", { direction: "recvonly" }));
+    for (let slot = 0; slot < AUDIO_SLOTS; slot += 1)
+      this.#play(connection.addTransceiver("audio", { direction: "recvonly" }));
     connection.addEventListener("connectionstatechange", () => on.state(connection.connectionState));
   }
 

@@ -15,6 +15,9 @@ const YIELD_AFTER: Duration = Duration::from_millis(300);
 /// §3.3.1).
 const MAX_HOLE: i64 = 256;
 
+/// 20 ms of digital silence (RFC 6716 §3.1: CELT, fullband, mono, one frame).
+const OPUS_SILENCE: &[u8] = &[0xF8, 0xFF, 0xFE];
+
 /// Which content of the room a stream carries: a room slot and its epoch.
 pub(crate) type Content = (usize, u32);
 
@@ -52,6 +55,23 @@ pub(crate) struct Forward<'a> {
     pub(crate) payload: &'a [u8],
 }
 
+impl Forward<'static> {
+    /// One frame of our own silence after `content`.
+    pub(crate) fn silence(now: Instant, content: Content, timestamp: u32) -> Self {
+        Self {
+            now,
+            content,
+            csrc: None,
+            index: None,
+            timestamp,
+            marker: false,
+            level: None,
+            voice: false,
+            payload: OPUS_SILENCE,
+        }
+    }
+}
+
 impl Stream {
     fn new(config: SlotConfig, first_sequence: u16, follows: Option<usize>) -> Self {
         Self {
@@ -77,6 +97,16 @@ impl Stream {
 
     pub(crate) fn follows(&self) -> Option<usize> {
         self.follows
+    }
+
+    /// The newest RTP timestamp sent.
+    pub(crate) fn stamp(&self) -> u32 {
+        self.stamp
+    }
+
+    /// In the room slot's timeline, the frame after the newest.
+    pub(crate) fn next_frame(&self) -> u32 {
+        self.stamp.wrapping_sub(self.delay).wrapping_add(FRAME)
     }
 
     /// This stream's RTP timestamp for `at` in the room slot's timeline.

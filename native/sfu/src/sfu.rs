@@ -11,11 +11,11 @@ use crate::drops::{Drop, Drops};
 use crate::ice::{Agent, HANDSHAKE_TIMEOUT};
 use crate::peer::{Peer, Srtp, Traffic};
 use crate::random::Random;
-use crate::receiver::{Forward, Receiver};
+use crate::receiver::{Content, Forward, Receiver};
 use crate::report::{self, Clock};
 use crate::room::{self, Room};
 use crate::rtcp;
-use crate::source::Source;
+use crate::source::{Heard, Source};
 use crate::srtp::{Inbound, Outbound};
 use crate::stun::{Class, Message};
 use crate::{
@@ -27,8 +27,6 @@ use crate::{
 const BINDING: u16 = 0x001;
 /// What a forwarded packet may grow by: CSRC, level extension, authentication tag. A larger payload is no Opus frame.
 const MAX_PAYLOAD: usize = MAX_DATAGRAM - 12 - 4 - 8 - 16;
-/// 20 ms of digital silence (RFC 6716 §3.1: CELT, fullband, mono, one frame).
-const OPUS_SILENCE: &[u8] = &[0xF8, 0xFF, 0xFE];
 
 /// Why a peer cannot be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -344,7 +342,7 @@ impl Sfu {
         let heard = source.hear(now, &header, packet, payload_len);
         let generation = source.generation;
 
-        let slot = self.slot(now, key, header.timestamp, generation, heard.voice, heard.dtx).ok_or(Drop::NoSlot)?;
+        let slot = self.slot(now, key, header.timestamp, generation, &heard, out).ok_or(Drop::NoSlot)?;
         let peer = &self.peers[key];
         let room = &mut self.rooms[peer.room];
         let csrc = peer.source.as_ref().map(Source::csrc);
@@ -375,8 +373,8 @@ impl Sfu {
         key: PeerKey,
         timestamp: u32,
         generation: u32,
-        voice: bool,
-        dtx: bool,
+        heard: &Heard,
+        out: &mut impl Output,
     ) -> Option<usize> {
         let peer = &self.peers[key];
         let room_key = peer.room;
@@ -388,18 +386,44 @@ impl Sfu {
             }
             return Some(slot);
         }
-        if dtx {
+        if heard.dtx {
             return None;
         }
-        let (slot, loser) = self.rooms[room_key].choose(now, source, voice, &self.peers)?;
+        let (slot, loser) = self.rooms[room_key].choose(now, source, heard.voice, &self.peers)?;
         if let Some(loser) = loser.and_then(|key| self.peers.get_mut(key)).and_then(|peer| peer.source.as_mut()) {
             loser.slot = None;
         }
+        let over = self.rooms[room_key].content(slot);
+        self.end_for_taker(now, key, over, out);
         self.rooms[room_key].hold(now, slot, key, generation, timestamp);
         if let Some(source) = self.peers[key].source.as_mut() {
             source.slot = Some((slot, now));
         }
         Some(slot)
+    }
+
+    /// Nobody hears itself: what `key` heard in the slot that it takes is over for it alone. The silence goes out at once,
+    /// as the slot's timeline belongs to the new content.
+    fn end_for_taker(&mut self, now: Instant, key: PeerKey, content: Content, out: &mut impl Output) {
+        let taker = &mut self.peers[key];
+        let Some(stream) = taker.receiver.carrying(content) else {
+            return;
+        };
+        for _ in 0..room::SILENT_FRAMES {
+            let timestamp = taker.receiver.streams[stream].next_frame();
+            let forward = Forward::silence(now, content, timestamp);
+            deliver(taker, &forward, 0, Receiver::silence, &mut self.counters, out);
+        }
+        Self::end(taker, content, out);
+    }
+
+    /// What `receiver` heard as `content` is over: nobody is in that slot from its last frame of silence on.
+    fn end(receiver: &mut Peer, content: Content, out: &mut impl Output) {
+        if let Some(stream) = receiver.receiver.carrying(content) {
+            let timestamp = receiver.receiver.streams[stream].stamp();
+            out.event(Event::SlotChanged { peer: receiver.id, slot: stream as u8, csrc: 0, timestamp });
+            receiver.receiver.end(content);
+        }
     }
 
     /// Give back the slot that `key` holds, if any.
@@ -503,27 +527,13 @@ impl Sfu {
             release.frames -= 1;
             release.due += room::FRAME;
             let over = release.frames == 0;
-            let timestamp = room.slots[slot].timeline.silence();
-            let forward = Forward {
-                now,
-                content,
-                csrc: None,
-                index: None,
-                timestamp,
-                marker: false,
-                level: None,
-                voice: false,
-                payload: OPUS_SILENCE,
-            };
+            let timestamp = room.slots[slot].timeline.silence(now);
+            let forward = Forward::silence(now, content, timestamp);
             for member in &room.members {
                 let receiver = &mut self.peers[*member];
                 deliver(receiver, &forward, 0, Receiver::silence, &mut self.counters, out);
                 if over {
-                    if let Some(stream) = receiver.receiver.carrying(content) {
-                        let timestamp = receiver.receiver.streams[stream].stamp_of(timestamp);
-                        out.event(Event::SlotChanged { peer: receiver.id, slot: stream as u8, csrc: 0, timestamp });
-                    }
-                    receiver.receiver.end(content);
+                    Self::end(receiver, content, out);
                 }
             }
             if over {

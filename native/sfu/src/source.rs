@@ -25,6 +25,8 @@ const MAX_FATIGUE: f32 = 6.0;
 pub(crate) struct Source {
     config: SourceConfig,
     ssrc: Option<u32>,
+    /// Those it has sent under and left, at most `MAX_SSRCS` because each was authenticated.
+    former: Vec<u32>,
     pub(crate) muted: bool,
     pub(crate) reception: Reception,
     /// Smoothed loudness in dB above silence, 0 to 127.
@@ -50,6 +52,7 @@ impl Source {
         Self {
             config,
             ssrc,
+            former: Vec::new(),
             muted: false,
             reception: Reception::new(crate::timeline::CLOCK_RATE),
             score: 0.0,
@@ -81,8 +84,14 @@ impl Source {
         match (mid, self.ssrc) {
             (Some(mid), _) if mid != self.config.mid.as_bytes() => Err(Drop::UnknownSource),
             (None, Some(_)) => Err(Drop::UnknownSource),
+            // Late ones from before a change, or a client that alternates: each change costs every receiver an event.
+            _ if self.former.contains(&header.ssrc) => Err(Drop::UnknownSource),
             _ => {
-                self.ssrc = Some(header.ssrc);
+                if let Some(before) = self.ssrc.replace(header.ssrc)
+                    && self.reception.has_begun()
+                {
+                    self.former.push(before);
+                }
                 self.reception = Reception::new(crate::timeline::CLOCK_RATE);
                 self.generation += 1;
                 Ok(())

@@ -9,6 +9,9 @@ pub(crate) const FRAME: u32 = CLOCK_RATE / 50;
 /// How fast the delay baseline follows a delay that stays higher (a slower clock at the source, a longer path): 1/1024 of the
 /// difference a packet, some 20 s at 50 packets a second, so that jitter does not move it and drift does.
 const LEAK: i32 = 1024;
+/// Content that has sent nothing for longer than this was in a pause (RFC 7587 §3.1.3: DTX sends every 400 ms) and not
+/// merely late.
+const PAUSE: u32 = 10 * FRAME;
 
 pub(crate) struct Timeline {
     base: Instant,
@@ -54,9 +57,13 @@ impl Timeline {
         stamp
     }
 
-    /// The timestamp of the next frame of silence after the content.
-    pub(crate) fn silence(&mut self) -> u32 {
-        self.last = self.last.wrapping_add(FRAME);
+    /// The timestamp of the next frame of silence after the content: it follows at once, or after a pause is of the
+    /// present, for a receiver would take the pause for delay and buffer as much.
+    pub(crate) fn silence(&mut self, now: Instant) -> u32 {
+        let next = self.last.wrapping_add(FRAME);
+        let present = self.at(now);
+        let paused = present.wrapping_sub(next) as i32 > PAUSE as i32;
+        self.last = if paused { present } else { next };
         self.last
     }
 

@@ -58,6 +58,11 @@ impl Reception {
         self.sender_report = Some((their_ntp_middle, our_ntp_middle));
     }
 
+    /// Has anything arrived?
+    pub fn has_begun(&self) -> bool {
+        self.first.is_some()
+    }
+
     fn expected(&self) -> u64 {
         self.first.map_or(0, |first| self.highest - first + 1)
     }

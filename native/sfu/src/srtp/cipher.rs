@@ -120,3 +120,52 @@ impl Cm {
         if right { Ok(()) } else { Err(Drop::Unauthenticated) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u32> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
+        digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+    }
+
+    /// RFC 7714 §16 and §17: session key and salt of all its AES-128 examples.
+    fn gcm() -> Gcm {
+        let mut keys = SessionKeys { cipher: [0; 16], authentication: [0; 20], salt: [0; 14] };
+        keys.cipher.copy_from_slice(&hex("000102030405060708090a0b0c0d0e0f"));
+        keys.salt[..12].copy_from_slice(&hex("517569642070726f2071756f"));
+        match Cipher::new(Profile::AeadAes128Gcm, &keys) {
+            Cipher::Gcm(gcm) => gcm,
+            Cipher::Cm(_) => unreachable!("the profile is GCM's"),
+        }
+    }
+
+    #[test]
+    fn an_rtp_packet_is_sealed_as_in_rfc_7714_16_1() {
+        let packet = hex("8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976
+             69736120 696e2070 61727465 73207472 6573");
+        let sealed = hex("8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5
+             0d294e6f 42a5f47a 51c7d19b 36de3adf 8833899d 7f27beb1 6a9152cf 765ee439 0cce");
+        let (header, payload) = packet.split_at(12);
+        let mut text = payload.to_vec();
+        let tag = gcm().seal(0x5501_A0B2, 0xF17B, header, &mut text);
+        assert_eq!([header, &text, &tag].concat(), sealed);
+        gcm().open(0x5501_A0B2, 0xF17B, header, &mut text, tag).unwrap();
+        assert_eq!(text, payload);
+        assert_eq!(gcm().open(0x5501_A0B2, 0x1_F17B, header, &mut text, tag), Err(Drop::Unauthenticated));
+    }
+
+    #[test]
+    fn an_rtcp_packet_is_sealed_as_in_rfc_7714_17_1() {
+        let packet = hex("81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61
+             deadbeef deadbeef deadbeef deadbeef deadbeef");
+        let sealed = hex("81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d
+             c676a5f1 730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4");
+        let (header, rest) = packet.split_at(8);
+        let word = hex("800005d4");
+        let mut text = rest.to_vec();
+        let tag = gcm().seal(0x4D61_7273, 0x5D4, &[header, &word].concat(), &mut text);
+        assert_eq!([header, &text, &tag, &word].concat(), sealed);
+    }
+}

@@ -187,6 +187,23 @@ fn an_ssrc_change_is_bound_by_mid_and_continues_the_stream() {
 }
 
 #[test]
+fn late_packets_of_the_ssrc_before_do_not_bring_it_back() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, 20)], 3);
+    let mut late = world.clients[alice].speak(20);
+    late.mid = Some("0");
+    world.clients[alice].ssrc = 0xB0B0_B0B0;
+    let mut packet = world.clients[alice].speak(20);
+    packet.mid = Some("0");
+    world.send(alice, &packet);
+    world.send(alice, &late);
+    world.talk(&[(alice, 20)], 3);
+    assert_eq!((world.clients[bob].heard.len(), world.dropped(Drop::UnknownSource)), (7, 1));
+    assert_eq!(world.slot_changes(bob).len(), 2);
+}
+
+#[test]
 fn padding_is_taken_off_and_a_packet_of_nothing_else_is_dropped() {
     let mut world = World::new(8);
     let [alice, bob] = world.join_all();

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chance;
 mod forwarding;
 mod reports;
 mod slots;

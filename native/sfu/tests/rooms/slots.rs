@@ -135,6 +135,22 @@ fn a_mute_while_nobody_listens_does_not_speak_to_those_who_come_after() {
     assert!(world.clients[bob].heard.is_empty() && world.slot_changes(bob).is_empty());
 }
 
+/// A receiver that finds silence ten seconds behind what it plays takes it for ten seconds of delay.
+#[test]
+fn silence_after_a_long_pause_is_stamped_with_the_present() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, TALK)], 10);
+    world.advance(10 * SECOND);
+    world.mute(alice, true);
+    world.advance(SECOND);
+    let stream = world.clients[bob].stream(0);
+    assert_eq!(stream.len(), 13);
+    let passed = stream[10].header.timestamp.wrapping_sub(stream[9].header.timestamp);
+    assert!((48_000 * 10..=48_000 * 10 + 2 * FRAME).contains(&passed), "{passed}");
+    world.assert_streams_sound();
+}
+
 #[test]
 fn a_goodbye_releases_the_slot_and_a_new_word_takes_one() {
     let mut world = World::new(8);
@@ -144,6 +160,41 @@ fn a_goodbye_releases_the_slot_and_a_new_word_takes_one() {
     assert_eq!(world.sfu.counters().slots_held, 0);
     world.talk(&[(alice, TALK)], 3);
     assert_eq!((world.sfu.counters().slots_held, heard(&world, bob, alice)), (1, 6));
+    world.assert_streams_sound();
+}
+
+#[test]
+fn who_takes_anothers_slot_is_told_that_nobody_is_in_it_for_itself() {
+    let mut world = World::new(1);
+    let [alice, bob, carol] = world.join_all();
+    world.talk(&[(alice, TALK)], 20);
+    world.talk(&[(alice, TONE), (bob, TALK)], 20);
+    assert!(heard(&world, carol, bob) > 5);
+    let changes = world.slot_changes(bob);
+    assert_eq!(changes.iter().map(|(_, csrc, _)| *csrc).collect::<Vec<_>>(), [csrc(&world, alice), 0]);
+    let stream = world.clients[bob].stream(0);
+    let silent: Vec<_> = stream.iter().rev().take(3).collect();
+    assert!(silent.iter().all(|heard| heard.is_silence()));
+    world.assert_streams_sound();
+    // And it hears who comes next in it.
+    world.talk(&[(bob, TONE), (alice, TALK)], 40);
+    assert_eq!(world.slot_changes(bob).last().unwrap().1, csrc(&world, alice));
+    assert_eq!(world.slot_changes(alice).last().unwrap().1, 0);
+    world.assert_streams_sound();
+    world.assert_counters_sound();
+}
+
+#[test]
+fn who_takes_a_slot_that_is_falling_silent_hears_the_silence_too() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, TALK)], 10);
+    world.mute(alice, true);
+    world.talk(&[(bob, TALK)], 10);
+    let stream = world.clients[bob].stream(0);
+    assert!(stream.last().unwrap().is_silence());
+    assert_eq!(world.slot_changes(bob).last().unwrap().1, 0);
+    assert_eq!(heard(&world, alice, bob), 10);
     world.assert_streams_sound();
 }
 
@@ -257,17 +308,23 @@ fn when_everybody_has_left_all_gauges_are_zero() {
 }
 
 #[test]
-fn those_who_left_come_back_under_the_same_names() {
-    let mut world = World::new(8);
-    let [alice, bob] = world.join_all();
-    world.talk(&[(alice, TALK)], 5);
-    world.leave(alice);
-    let old = &world.clients[alice];
-    let (room, id, config) = (old.room, old.id, old.config());
-    world.sfu.add_peer(world.now, room, id, config).unwrap();
-    world.check(alice, true);
-    world.keys(alice);
-    world.talk(&[(alice, TALK)], 5);
-    assert_eq!(heard(&world, bob, alice), 10);
-    world.assert_streams_sound();
+fn a_source_that_leaps_half_way_round_the_clock_stops_nobody_after_it() {
+    for off in [0, 1, 500, 959, 960, 961] {
+        let mut world = World::new(8);
+        let [alice, bob] = world.join_all();
+        let thin = world.join(Setup { slots: 1, ..Setup::default() });
+        world.speak(alice, TALK);
+        // Where the thin receiver's stream is then, seen from where Bob begins 300 ms later: 2^31 ticks.
+        let leap = (1u32 << 31) + 300 * 48 - off;
+        let now = world.clients[alice].timestamp.wrapping_sub(FRAME);
+        for timestamp in [now.wrapping_add(leap / 2), now.wrapping_add(leap)] {
+            world.clients[alice].timestamp = timestamp;
+            world.speak(alice, TALK);
+        }
+        world.advance(300 * MS);
+        world.talk(&[(bob, TALK)], 5);
+        assert_eq!(heard(&world, thin, bob), 5);
+        let stream = world.clients[thin].stream(0);
+        assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1));
+    }
 }

@@ -101,6 +101,8 @@ pub struct Client {
     pub timestamp: u32,
     pub next_check: Instant,
     pub connected: bool,
+    /// The node has forgotten it.
+    pub gone: bool,
     outbound: Outbound,
     inbound: Inbound,
     seals: HashSet<(u32, u64)>,
@@ -140,6 +142,7 @@ impl Client {
             timestamp: n.wrapping_mul(0x9E37_79B9),
             next_check: now,
             connected: false,
+            gone: false,
             outbound: Outbound::new(&to_us),
             inbound: Inbound::new(&from_us),
             seals: HashSet::new(),

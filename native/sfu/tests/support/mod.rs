@@ -56,6 +56,8 @@ pub struct World {
     pub routes: HashMap<Path, usize>,
     deadline: Option<Instant>,
     transactions: u64,
+    /// Events already looked at.
+    looked_at: usize,
     /// Datagrams and their bytes, into the node and out of it.
     pub sent: (u64, u64),
     pub received: (u64, u64),
@@ -77,6 +79,7 @@ impl World {
             routes: HashMap::new(),
             deadline: None,
             transactions: 0,
+            looked_at: 0,
             sent: (0, 0),
             received: (0, 0),
         }
@@ -116,6 +119,7 @@ impl World {
 
     pub fn leave(&mut self, client: usize) {
         self.clients[client].connected = false;
+        self.clients[client].gone = true;
         self.sfu.remove_peer(self.now, self.clients[client].id, &mut self.sink);
         self.pump();
     }
@@ -145,7 +149,9 @@ impl World {
             extra: None,
         };
         let bytes = check.bytes();
-        self.routes.insert(path, client);
+        if !peer.gone {
+            self.routes.insert(path, client);
+        }
         self.handle(path, &bytes);
     }
 
@@ -188,6 +194,13 @@ impl World {
 
     fn pump(&mut self) {
         self.deadline = self.sfu.poll(self.now, &mut self.sink);
+        for event in &self.sink.events[self.looked_at..] {
+            if let Event::Closed { peer, .. } = event {
+                let closed = self.clients.iter_mut().find(|client| client.id == *peer).expect("only those who joined");
+                (closed.connected, closed.gone) = (false, true);
+            }
+        }
+        self.looked_at = self.sink.events.len();
         for (path, datagram) in std::mem::take(&mut self.sink.sent) {
             self.received.0 += 1;
             self.received.1 += datagram.len() as u64;

@@ -1,0 +1,94 @@
+"""One Chromium for all these tests, a control plane for each. All in one loop, because a browser lives in one."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+from control_plane.settings import Settings
+from tests.control_plane.support import Person, Running, running, settings_for
+from tests.web.scripted_node import ScriptedNode
+from tests.web.visitor import Visitor
+
+# mDNS stays off: it would multicast on the machine's real interface. Names resolve to nothing but this machine.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--no-pings",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--allow-loopback-in-peer-connection",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+]
+
+Visit = Callable[..., Awaitable[Visitor]]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    assert path, "these tests need Chromium: apt-get install chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """With the real page. A test may ask for others by a fixture of the same name."""
+    return settings_for(tmp_path, web_dir=Settings().web_dir)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def node(chromium: Browser) -> AsyncIterator[ScriptedNode]:
+    page = await chromium.new_page()
+    yield ScriptedNode(page)
+    await page.context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def live(settings: Settings, node: ScriptedNode) -> AsyncIterator[Running]:
+    async with running(settings, routes=node.routes) as control:
+        yield control
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(chromium: Browser, live: Running) -> AsyncIterator[Visit]:
+    """A new visitor with a browser profile of their own, who may use the microphone unless `permissions` says no."""
+    contexts: list[BrowserContext] = []
+    visitors: list[Visitor] = []
+
+    async def come(*, permissions: tuple[str, ...] = ("microphone",), **how: Any) -> Visitor:
+        context = await chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **how})
+        await context.grant_permissions(permissions)
+        contexts.append(context)
+        visitor = Visitor(await context.new_page(), f"http://127.0.0.1:{live.port}")
+        visitors.append(visitor)
+        return visitor
+
+    yield come
+    for context in contexts:
+        await context.close()
+    assert [line for visitor in visitors for line in visitor.complaints] == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def ann(live: Running) -> Person:
+    return await live.sign_up("ann")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bob(live: Running) -> Person:
+    return await live.sign_up("bob")
