@@ -103,6 +103,10 @@ class Running:
             await asyncio.sleep(0.02)
         return self.gauges
 
+    def small_buffers(self) -> None:
+        """The kernel keeps little for clients that do not read, of those who come from now on."""
+        self.server.servers[0].sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
     @asynccontextmanager
     async def socket(self, *, receive_buffer: int | None = None) -> AsyncIterator["Socket"]:
         """`receive_buffer`: bytes that the kernel keeps for a client that does not read."""

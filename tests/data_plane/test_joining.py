@@ -1,6 +1,7 @@
 """What a node refuses, over the real socket, and that a refusal changes nothing."""
 
 import asyncio
+import base64
 import time
 from contextlib import AsyncExitStack
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from chorale_engine import Engine, Event
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from data_plane import node as node_module
@@ -162,8 +164,6 @@ async def test_what_is_no_frame_of_the_protocol_is_refused(here: Running, frame:
 
 @pytest.mark.parametrize("header", ["[" * 3000, '{"alg":"none"}', '{"alg":"HS256"}', '{"alg":["EdDSA"]}', "1e999", "ÿ"])
 async def test_the_header_of_a_grant_can_do_no_harm(here: Running, header: str) -> None:
-    import base64
-
     encoded = base64.urlsafe_b64encode(header.encode("latin-1")).decode().rstrip("=")
     grant = ".".join((encoded, *here.grant().split(".")[1:]))
     assert await refused(here, Join(grant, AN_OFFER)) == "bad_grant"
@@ -240,6 +240,7 @@ async def test_a_socket_on_which_nobody_joins_is_closed(here: Running, monkeypat
 async def test_a_client_that_does_not_read_is_lost(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signalling, "SEND_WITHIN", 0.2)
     monkeypatch.setattr(signalling, "FRAMES_PER_WINDOW", 10**9)
+    here.small_buffers()
     async with here.socket(receive_buffer=4096) as socket:
         started = await joined(here, socket)
         socket.raw.transport.pause_reading()
@@ -287,3 +288,32 @@ async def test_counters_are_for_this_machine_only(here: Running) -> None:
         assert {*GAUGES, "datagrams_in"} <= given.keys()
         for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
             assert (await client.get("/media/stats", headers={header: "203.0.113.7"})).status_code == 404
+
+
+class Failing:
+    """The engine, one of whose threads has died."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def drain(self, max_events: int) -> list[Event]:
+        raise RuntimeError("chorale-media failed")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
+async def test_when_the_engine_fails_everybody_is_lost_and_nobody_gets_in(
+    here: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with here.socket() as socket:
+        started = await joined(here, socket)
+        monkeypatch.setattr(here.node, "_engine", Failing(here.node.engine))
+        here.node._drain()
+        assert await socket.rest() == [Ended("lost")]
+    assert await here.reported(SessionEnded) == SessionEnded(started.session_id, "lost")
+    with pytest.raises(StopAsyncIteration):
+        await here.reported(SessionEnded)
+    refusal = await answer(here, Join(here.grant(), AN_OFFER))
+    assert isinstance(refusal, Refused)
+    assert refusal.code == "full"
