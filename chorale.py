@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -118,7 +119,8 @@ def _serve(arguments: argparse.Namespace) -> int:
         ssl_certfile=certificate and certificate[0],
         ssl_keyfile=certificate and certificate[1],
     )
-    _Server(config, node, settings.data_dir).run()
+    with suppress(KeyboardInterrupt):  # which uvicorn raises again after it has stopped in order
+        _Server(config, node, settings.data_dir).run()
     return 0
 
 
@@ -128,6 +130,10 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, node: Node, data_dir: Path) -> None:
         super().__init__(config)
         self._node, self._data_dir = node, data_dir
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._node.farewell()  # before the sockets close: a stay that is over is not a lost connection
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

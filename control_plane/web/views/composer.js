@@ -21,7 +21,8 @@ export function composer({ store, actions }) {
 
   const fit = () => {
     text.style.height = "auto";
-    text.style.height = `${text.scrollHeight}px`;
+    // Not laid out yet (hidden behind another view), it has no height to take: one row is then right.
+    if (text.scrollHeight) text.style.height = `${text.scrollHeight}px`;
     send.disabled = !text.value.trim();
   };
   const submit = () => {
