@@ -37,16 +37,7 @@ export function voiceRoom(app) {
         },
       });
 
-      const inside = voice.channelId === channelId && voice.status !== "failed";
-      const kind = inside
-        ? voice.status !== "connected"
-          ? "joining"
-          : present.length > 1
-            ? ""
-            : "alone"
-        : present.length
-          ? "outside"
-          : "empty";
+      const kind = situation(voice, channelId, present.length);
       if (hinted === `${channelId} ${kind}`) return;
       hinted = `${channelId} ${kind}`;
       fill(
@@ -58,11 +49,21 @@ export function voiceRoom(app) {
   return h("div", { class: "room" }, people, hint);
 }
 
+/** How one stands to this room. */
+function situation(voice, channelId, present) {
+  if (voice.channelId !== channelId || voice.status === "failed") return present ? "outside" : "empty";
+  if (voice.status === "reconnecting") return "returning";
+  if (voice.status !== "connected") return "joining";
+  return present > 1 ? "together" : "alone";
+}
+
 function hintFor(kind, app, { server }, join) {
   const joinButton = () => button("primary", [icon("voice"), "Join voice"], { on: { click: join } });
   switch (kind) {
     case "joining":
       return h("p", { class: "lead" }, "Opening the door…");
+    case "returning":
+      return h("p", { class: "lead" }, "The line broke. Getting you back in…");
     case "alone":
       return [
         h("p", { class: "lead" }, "You are here. The others see it and can join you."),
