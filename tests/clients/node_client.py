@@ -48,7 +48,7 @@ class NodeClient:
         assert self._process.stdin is not None
         self._process.stdin.close()
         left = await self.event("left")
-        self.counts = {"sent": left["sent"], "received": left["received"]}
+        self.counts = {name: left[name] for name in ("sent", "received", "late_ms")}
         await asyncio.wait_for(self._process.wait(), TIMEOUT)
         self.received = read_packets(self._dump)
 

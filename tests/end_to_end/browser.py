@@ -58,14 +58,26 @@ class Tab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.complaints: list[str] = []
+        self.concealed = ""
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
 
     async def record(self, seconds: float) -> list[Heard]:
-        """Keep what is heard from now on, for `seconds` of played sound."""
+        """Keep what is heard from now on, for `seconds` of played sound.
+
+        `concealed` then says how much of it the jitter buffer made up, over all slots.
+        """
+        before = await self._concealed()
         await self.page.evaluate("choraleRecorder.start()")
         await self.page.wait_for_timeout(seconds * 1000)
-        return [self._heard(slot) for slot in await self.page.evaluate("choraleRecorder.stop()")]
+        recorded = await self.page.evaluate("choraleRecorder.stop()")
+        self.concealed = f"({(await self._concealed() - before) / MICROPHONE_RATE * 1000:.0f} ms concealed)"
+        return [self._heard(slot) for slot in recorded]
+
+    async def _concealed(self) -> int:
+        """Samples made up so far, those of silence apart."""
+        reports = await self.inbound()
+        return sum(each.get("concealedSamples", 0) - each.get("silentConcealedSamples", 0) for each in reports)
 
     async def inbound(self) -> list[dict[str, Any]]:
         return cast(list[dict[str, Any]], await self.page.evaluate("choraleRecorder.inbound()"))

@@ -30,7 +30,7 @@ for (let file = readFileSync(sentPath), at = 0; at < file.length; ) {
 }
 const ssrc = packets[0].readUInt32BE(8);
 const dump = createWriteStream(receivedPath);
-const counts = { sent: 0, received: 0 };
+const counts = { sent: 0, received: 0, late_ms: 0 }; // late: of the packet that was sent longest after its time
 
 const connection = new rtc.PeerConnection('chorale', { iceServers: [] });
 
@@ -72,7 +72,10 @@ connection.onStateChange((state) => {
   const timer = setInterval(() => {
     // By the clock, not by the timer's count: timers drift.
     const due = Math.min(packets.length, Math.floor((performance.now() - start) / FRAME_MS) + 1);
-    while (counts.sent < due) tracks[0].sendMessageBinary(packets[counts.sent++]);
+    while (counts.sent < due) {
+      counts.late_ms = Math.max(counts.late_ms, Math.round(performance.now() - start - counts.sent * FRAME_MS));
+      tracks[0].sendMessageBinary(packets[counts.sent++]);
+    }
     if (counts.sent === packets.length) clearInterval(timer);
   }, FRAME_MS);
 });
