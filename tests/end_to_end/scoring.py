@@ -35,7 +35,7 @@ def rounds(heard: Samples, voice: Voice) -> list[Samples]:
     return [heard[at : at + length] for at in sorted(starts, key=lambda at: abs(at - best))]
 
 
-def score(heard: Samples, voice: Voice, *, at_most: int = 4) -> float:
+def score(heard: Samples, voice: Voice, *, at_most: int = 6) -> float:
     """PESQ-wb MOS-LQO of `heard` (at `SCORING_RATE`) against the speaker's file: the best of `at_most` rounds.
 
     The best, since a machine busy with several browsers starves one of them now and then, and is not what is judged;

@@ -42,7 +42,7 @@ async def test_a_voice_is_told_from_the_others_by_its_score(voices: dict[str, Vo
     said = voices["ada"]
     async with tab(said) as here:
         await call_myself(here, empty_page)
-        heard = by_csrc(await here.record(2 * said.seconds + 1))[None]
+        heard = by_csrc(await here.record(4 * said.seconds + 1))[None]
         scores = {name: score(heard, voice) for name, voice in voices.items()}
         assert scores.pop("ada") >= CLEAR, await here.inbound()
         assert max(scores.values()) < FOREIGN

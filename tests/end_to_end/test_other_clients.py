@@ -17,7 +17,7 @@ from tests.end_to_end.scoring import CLEAR, FOREIGN, score
 from tests.end_to_end.server import Server
 from tests.end_to_end.speech import MICROPHONE_RATE, SCORING_RATE, Voice, resample
 
-SECONDS = 40  # of speech prepared for a client: more than any test listens
+SECONDS = 75  # of speech prepared for a client: more than any test listens
 
 
 def looped(voice: Voice) -> opus.Samples:
@@ -37,7 +37,7 @@ async def test_libdatachannel_and_a_browser_hear_each_other(
         await browser.join_voice("Lounge")
         address, admission = await guest.join(here.link, "Lounge")
         async with node_client(address, admission, packets, tmp_path) as client:
-            recording = await browser.record(2 * alan.seconds + 2)
+            recording = await browser.record(5 * alan.seconds + 2)
             await client.leave()
             await browser.leave()
 
@@ -66,7 +66,7 @@ async def test_aiortc_and_a_browser_hear_each_other(chorale: Server, voices: dic
             (csrc,) = [each.csrc for each in client.joined.participants if str(each.user_id) == here.ids["ada"]]
             slot = await client.slot_of(csrc)
             recording, heard_of_ada = await asyncio.gather(
-                browser.record(2 * grace.seconds + 2), client.listen(slot, 2 * ada.seconds + 2)
+                browser.record(5 * grace.seconds + 2), client.listen(slot, 5 * ada.seconds + 2)
             )
             own = client.joined.csrc
         await browser.leave()
