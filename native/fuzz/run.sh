@@ -32,7 +32,7 @@ for target in "${targets[@]}"; do
   target=$(basename "$target" .rs)
   mkdir -p "corpus/$target" crashes
   verdict=ok
-  "target/$host/release/$target" "corpus/$target" -max_total_time="$seconds" -max_len=4096 -timeout=10 \
+  "target/$host/release/$target" "corpus/$target" -max_total_time="$seconds" -max_len=4096 -len_control=20 -timeout=10 \
     -rss_limit_mb=1024 -artifact_prefix="crashes/$target-" -print_final_stats=1 > "$log" 2>&1 || verdict=FAILED
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
   covered=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)

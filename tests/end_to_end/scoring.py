@@ -35,11 +35,11 @@ def rounds(heard: Samples, voice: Voice) -> list[Samples]:
     return [heard[at : at + length] for at in sorted(starts, key=lambda at: abs(at - best))]
 
 
-def score(heard: Samples, voice: Voice, *, at_most: int = 4) -> float:
+def score(heard: Samples, voice: Voice, *, at_most: int = 6) -> float:
     """PESQ-wb MOS-LQO of `heard` (at `SCORING_RATE`) against the speaker's file: the best of `at_most` rounds.
 
-    The best, since a machine busy with several browsers starves one of them now and then, and is not what is judged;
-    what was said by somebody else scores badly in every round.
+    The best, since packets that come late for a moment spoil a round (`jury.py` says when they do), while what was said
+    by somebody else scores badly in every one.
     """
     scores = [WORST]
     for part in rounds(heard, voice)[:at_most]:

@@ -1,5 +1,6 @@
 //! One packet through the whole of [`Sfu::handle`] to a hundred receivers: opened once, rewritten and sealed a hundred
 //! times, and thrown away.
+#![allow(missing_docs, reason = "criterion_group! makes a public function")]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -7,6 +7,7 @@
 //! A bad packet is a counted [`Drop`](drops::Drop); a broken invariant is a bug and panics.
 #![forbid(unsafe_code)]
 
+mod counters;
 pub mod demux;
 pub mod drops;
 mod ice;
@@ -26,7 +27,8 @@ mod timeline;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use sfu::{Counters, PeerStatistics, Rejected, Sfu};
+pub use counters::{Counters, PeerStatistics};
+pub use sfu::{Rejected, Sfu};
 
 /// The largest datagram in or out, in bytes: an Ethernet frame's payload. Larger ones are not WebRTC.
 pub const MAX_DATAGRAM: usize = 1500;

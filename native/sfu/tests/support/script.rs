@@ -166,7 +166,7 @@ impl Script {
             packet.payload = bytes.take(usize::from(len)).to_vec();
         }
         if what & 32 != 0 {
-            packet.mid = Some(if bytes.next() % 2 == 0 { "0" } else { "zz" });
+            packet.mid = Some(if bytes.next().is_multiple_of(2) { "0" } else { "zz" });
         }
         if what & 64 != 0 {
             packet.payload.resize(1300 + usize::from(bytes.next()), 7);
