@@ -18,6 +18,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 NATIVE = ROOT / "native"
 
+FAN_OUT = 0.75  # DESIGN §9: of what a bare sendmmsg + AES-GCM loop sends per CPU second
 PYLIBSRTP = 1.0  # both through their Python bindings: nobody should be slower than the library they do not use
 CODEC = 2.0  # times plain Python; below that Cython would not be worth its compiler
 
@@ -62,9 +63,8 @@ def fan_out(quick: bool) -> list[Metric]:
             name = f"fan-out to {found['listeners']} listeners"
             metrics += [
                 Metric(f"{name}: forwarded", found["forwarded_per_cpu_s"], "packets/CPU s"),
-                Metric(f"{name}: AES-GCM and the engine's batching alone", found["bare_per_cpu_s"], "packets/CPU s"),
-                # No budget: DESIGN §9 wants an independent sendmmsg loop, which shares no code with the engine.
-                Metric(f"{name}: ratio to the engine's batching", found["ratio"], ""),
+                Metric(f"{name}: AES-GCM and sendmmsg alone", found["bare_per_cpu_s"], "packets/CPU s"),
+                Metric(f"{name}: ratio", found["ratio"], "", FAN_OUT),
             ]
     if not metrics:
         raise ValueError("the fan-out benchmark printed no result")

@@ -23,4 +23,4 @@ pub use engine::{Engine, Error, MAX_ADDRESSES, Settings};
 pub use event::{Event, Reason};
 // For the benchmark.
 #[doc(hidden)]
-pub use sys::{Lane, thread_cpu};
+pub use sys::thread_cpu;

@@ -14,7 +14,7 @@ pub use clock::thread_cpu;
 pub(crate) use epoll::Epoll;
 pub(crate) use eventfd::EventFd;
 pub(crate) use receive::Inbox;
-pub use send::{Lane, Sent};
+pub(crate) use send::{Lane, Sent};
 pub(crate) use socket::set_buffer_sizes;
 pub(crate) use ssl::retransmission_timeout;
 

@@ -153,10 +153,10 @@ impl Worker {
                 let _ = reply.try_send(added);
             }
             Command::RemovePeer(peer) => self.remove(now, peer),
-            Command::SetMuted(peer, muted) => self.sfu.set_muted(now, peer, muted, &mut self.out),
+            Command::SetMuted(peer, muted) => self.sfu.set_muted(now, peer, muted),
             Command::SetKeys { peer, keys } => {
                 self.out.handshakes.complete(peer);
-                self.sfu.set_keys(now, peer, *keys, &mut self.out);
+                self.sfu.set_keys(peer, *keys, &mut self.out);
             }
             Command::Lost { peer, reason } => {
                 // Unless it was removed, or given up by the core, while the message was on its way.
@@ -181,7 +181,7 @@ impl Worker {
 
     fn remove(&mut self, now: Instant, peer: PeerId) {
         self.out.handshakes.forget(peer, self.sfu.selected_path(peer));
-        self.sfu.remove_peer(now, peer, &mut self.out);
+        self.sfu.remove_peer(now, peer);
     }
 
     fn send_dtls(&mut self, peer: PeerId, path: Option<Path>, datagram: &[u8]) {

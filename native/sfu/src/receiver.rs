@@ -148,7 +148,7 @@ impl Stream {
         srtp: &Outbound,
         out: &mut [u8; MAX_DATAGRAM],
     ) -> usize {
-        let timestamp = packet.timestamp.wrapping_add(self.delay);
+        let timestamp = self.stamp_of(packet.timestamp);
         if self.packets == 0 || timestamp.wrapping_sub(self.stamp) as i32 > 0 {
             self.stamp = timestamp;
         }
@@ -195,8 +195,12 @@ impl Receiver {
         Self { streams, whole }
     }
 
-    /// The stream that carries room slot `slot`, chosen by who is talking when there are fewer streams than slots.
+    /// The stream that carries the packet, chosen by who is talking when there are fewer streams than room slots. Our own
+    /// silence goes where its content went.
     fn stream_for(&mut self, packet: &Forward<'_>) -> Option<usize> {
+        if packet.index.is_none() {
+            return self.carrying(packet.content);
+        }
         let slot = packet.content.0;
         if self.whole {
             return Some(slot);
@@ -233,21 +237,7 @@ impl Receiver {
         let stream = &mut self.streams[index];
         let (out_index, begins) = stream.place(packet)?;
         let len = stream.write(packet, out_index, begins, srtp, out);
-        Some(Sent { stream: index, begins, timestamp: packet.timestamp.wrapping_add(stream.delay), len })
-    }
-
-    /// A frame of silence, for the streams that carried `content`.
-    pub(crate) fn silence(
-        &mut self,
-        packet: &Forward<'_>,
-        srtp: &Outbound,
-        out: &mut [u8; MAX_DATAGRAM],
-    ) -> Option<Sent> {
-        let index = self.carrying(packet.content)?;
-        let stream = &mut self.streams[index];
-        let (out_index, begins) = stream.place(packet)?;
-        let len = stream.write(packet, out_index, begins, srtp, out);
-        Some(Sent { stream: index, begins, timestamp: packet.timestamp.wrapping_add(stream.delay), len })
+        Some(Sent { stream: index, begins, timestamp: stream.stamp_of(packet.timestamp), len })
     }
 
     pub(crate) fn carrying(&self, content: Content) -> Option<usize> {

@@ -135,7 +135,7 @@ impl Sfu {
     }
 
     /// Forget a peer and everything it held. Unknown ones are ignored.
-    pub fn remove_peer(&mut self, now: Instant, id: PeerId, _out: &mut impl Output) {
+    pub fn remove_peer(&mut self, now: Instant, id: PeerId) {
         if let Some(key) = self.peer_keys.get(&id).copied() {
             self.forget(now, key);
         }
@@ -163,7 +163,7 @@ impl Sfu {
     }
 
     /// The handshake is done: media may flow. Unknown peers are ignored.
-    pub fn set_keys(&mut self, _now: Instant, id: PeerId, keys: Keys, out: &mut impl Output) {
+    pub fn set_keys(&mut self, id: PeerId, keys: Keys, out: &mut impl Output) {
         let Some(peer) = self.peer_keys.get(&id).and_then(|key| self.peers.get_mut(*key)) else {
             return;
         };
@@ -182,7 +182,7 @@ impl Sfu {
     }
 
     /// Packets of a muted source go nowhere.
-    pub fn set_muted(&mut self, now: Instant, id: PeerId, muted: bool, _out: &mut impl Output) {
+    pub fn set_muted(&mut self, now: Instant, id: PeerId, muted: bool) {
         let Some(key) = self.peer_keys.get(&id).copied() else {
             return;
         };
@@ -294,11 +294,10 @@ impl Sfu {
         let slot = self.slot(now, key, header.timestamp, generation, &heard, out).ok_or(Drop::NoSlot)?;
         let peer = &self.peers[key];
         let room = &mut self.rooms[peer.room];
-        let csrc = peer.source.as_ref().map(Source::csrc);
         let forward = Forward {
             now,
             content: room.content(slot),
-            csrc,
+            csrc: peer.source.as_ref().map(Source::csrc),
             index: Some(opened.index),
             timestamp: room.slots[slot].timeline.stamp(now, header.timestamp),
             marker: header.marker,
@@ -309,7 +308,7 @@ impl Sfu {
         for member in &room.members {
             if *member != key {
                 let receiver = &mut self.peers[*member];
-                deliver(receiver, &forward, csrc.unwrap_or(0), Receiver::forward, &mut self.counters, out);
+                deliver(receiver, &forward, &mut self.counters, out);
             }
         }
         Ok(())
@@ -361,7 +360,7 @@ impl Sfu {
         for _ in 0..room::SILENT_FRAMES {
             let timestamp = taker.receiver.streams[stream].next_frame();
             let forward = Forward::silence(now, content, timestamp);
-            deliver(taker, &forward, 0, Receiver::silence, &mut self.counters, out);
+            deliver(taker, &forward, &mut self.counters, out);
         }
         Self::end(taker, content, out);
     }
@@ -480,7 +479,7 @@ impl Sfu {
             let forward = Forward::silence(now, content, timestamp);
             for member in &room.members {
                 let receiver = &mut self.peers[*member];
-                deliver(receiver, &forward, 0, Receiver::silence, &mut self.counters, out);
+                deliver(receiver, &forward, &mut self.counters, out);
                 if over {
                     Self::end(receiver, content, out);
                 }
@@ -536,17 +535,8 @@ fn send(out: &mut impl Output, to: Path, fill: impl FnOnce(&mut [u8; MAX_DATAGRA
     len
 }
 
-type Rewrite = fn(&mut Receiver, &Forward<'_>, &Outbound, &mut [u8; MAX_DATAGRAM]) -> Option<crate::receiver::Sent>;
-
 /// One packet to one receiver, when it is connected and has a place for it.
-fn deliver(
-    receiver: &mut Peer,
-    packet: &Forward<'_>,
-    csrc: u32,
-    rewrite: Rewrite,
-    counters: &mut Counters,
-    out: &mut impl Output,
-) {
+fn deliver(receiver: &mut Peer, packet: &Forward<'_>, counters: &mut Counters, out: &mut impl Output) {
     if !receiver.connected || receiver.receiver.is_empty() {
         return;
     }
@@ -556,14 +546,14 @@ fn deliver(
     let streams = &mut receiver.receiver;
     let mut sent = None;
     out.send(to, |buf| {
-        sent = rewrite(streams, packet, &srtp.outbound, buf);
+        sent = streams.forward(packet, &srtp.outbound, buf);
         sent.as_ref().map_or(0, |sent| sent.len)
     });
     let Some(sent) = sent else { return };
     receiver.traffic.sent(sent.len);
     counters.sent(sent.len);
     if sent.begins {
-        let slot = sent.stream as u8;
+        let (slot, csrc) = (sent.stream as u8, packet.csrc.unwrap_or(0));
         out.event(Event::SlotChanged { peer: receiver.id, slot, csrc, timestamp: sent.timestamp });
     }
 }

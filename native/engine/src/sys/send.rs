@@ -20,15 +20,15 @@ struct Buffer([u8; MAX_DATAGRAM]);
 
 /// What became of the datagrams given to a lane so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Taken by the kernel.
-    pub datagrams: u64,
+    pub(crate) datagrams: u64,
     /// Their payload.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Dropped because the socket's buffer was full.
-    pub full: u64,
+    pub(crate) full: u64,
     /// Dropped because the kernel refused them: no route, a firewall, too long for the path.
-    pub refused: u64,
+    pub(crate) refused: u64,
 }
 
 impl Sum for Sent {
@@ -43,7 +43,7 @@ impl Sum for Sent {
 }
 
 /// The way out of one socket: a batch of datagrams being filled, and sent together.
-pub struct Lane {
+pub(crate) struct Lane {
     socket: Arc<UdpSocket>,
     buffers: Box<[Buffer]>,
     addresses: Box<[RawAddress]>,
@@ -55,7 +55,7 @@ pub struct Lane {
 
 impl Lane {
     /// A lane out of `socket`, which must not block.
-    pub fn new(socket: Arc<UdpSocket>) -> Lane {
+    pub(crate) fn new(socket: Arc<UdpSocket>) -> Lane {
         Lane {
             socket,
             buffers: (0..CAPACITY).map(|_| Buffer([0; MAX_DATAGRAM])).collect(),
@@ -70,7 +70,7 @@ impl Lane {
 
     /// Add one datagram for `to`: what `fill` writes, as long as it says (0: nothing). A full batch is sent first.
     #[inline]
-    pub fn push(&mut self, to: SocketAddr, fill: impl FnOnce(&mut [u8; MAX_DATAGRAM]) -> usize) {
+    pub(crate) fn push(&mut self, to: SocketAddr, fill: impl FnOnce(&mut [u8; MAX_DATAGRAM]) -> usize) {
         if self.filled == CAPACITY {
             self.flush();
         }
@@ -85,7 +85,7 @@ impl Lane {
 
     /// Send the batch. What the kernel does not take now is dropped and counted: a late voice packet is worth nothing, and
     /// waiting would make all others late.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         let mut first = 0;
         while first < self.filled {
             match self.send(first) {
@@ -111,7 +111,7 @@ impl Lane {
     }
 
     /// The totals since the lane was made.
-    pub fn sent(&self) -> Sent {
+    pub(crate) fn sent(&self) -> Sent {
         self.sent
     }
 

@@ -112,7 +112,7 @@ impl World {
 
     pub fn keys(&mut self, client: usize) {
         let peer = &mut self.clients[client];
-        self.sfu.set_keys(self.now, peer.id, peer.keys(), &mut self.sink);
+        self.sfu.set_keys(peer.id, peer.keys(), &mut self.sink);
         peer.connected = true;
         self.pump();
     }
@@ -120,12 +120,12 @@ impl World {
     pub fn leave(&mut self, client: usize) {
         self.clients[client].connected = false;
         self.clients[client].gone = true;
-        self.sfu.remove_peer(self.now, self.clients[client].id, &mut self.sink);
+        self.sfu.remove_peer(self.now, self.clients[client].id);
         self.pump();
     }
 
     pub fn mute(&mut self, client: usize, muted: bool) {
-        self.sfu.set_muted(self.now, self.clients[client].id, muted, &mut self.sink);
+        self.sfu.set_muted(self.now, self.clients[client].id, muted);
         self.pump();
     }
 
