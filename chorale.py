@@ -97,6 +97,7 @@ def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    os.umask(0o077)  # the database and the keys are nobody else's to read
     environment = _environment(arguments)
     settings = load_settings(environment, also=FILE_KEYS)
     node_settings = load_node_settings(environment)
@@ -141,10 +142,11 @@ class _Server(uvicorn.Server):
             return
         host, secure = self.config.host, self.config.is_ssl
         port = self.servers[0].sockets[0].getsockname()[1]
-        shown = f"[{host}]" if ":" in host else host
-        url = f"{'https' if secure else 'http'}://{shown}:{port}"
+        scheme = "https" if secure else "http"
+        first, *others = [f"{scheme}://{f'[{each}]' if ':' in each else each}:{port}" for each in _reached_at(host)]
         lines = [
-            f"Chorale is ready at {url}",
+            f"Chorale is ready at {first}",
+            *(f"                and {each}" for each in others),
             f"  data    {self._data_dir.resolve()}",
             f"  voice   UDP {', '.join(self._node.announced)}",
             "",
@@ -158,6 +160,11 @@ class _Server(uvicorn.Server):
                 "or with --tls-cert and --tls-key.",
             ]
         print("\n".join(lines), flush=True)
+
+
+def _reached_at(host: str) -> list[str]:
+    """What to type into a browser: nobody can open 0.0.0.0."""
+    return ["localhost", *interface_addresses()] if host in ("0.0.0.0", "::") else [host]  # noqa: S104
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,7 +1,5 @@
 """One Chromium for all these tests, a control plane for each. All in one loop, because a browser lives in one."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,35 +10,20 @@ from playwright.async_api import Browser, BrowserContext, async_playwright
 
 from control_plane.settings import Settings
 from tests.control_plane.support import Person, Running, running, settings_for
+from tests.end_to_end.browser import ARGUMENTS, executable
 from tests.web.scripted_node import ScriptedNode
 from tests.web.visitor import Visitor
 
-# mDNS stays off: it would multicast on the machine's real interface. Names resolve to nothing but this machine.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-default-apps",
-    "--disable-domain-reliability",
-    "--no-pings",
-    "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-device-for-media-stream",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-    "--allow-loopback-in-peer-connection",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
-]
+# Who may use the microphone is what some of these tests are about.
+FLAGS = [each for each in ARGUMENTS if each != "--use-fake-ui-for-media-stream"]
 
 Visit = Callable[..., Awaitable[Visitor]]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def chromium() -> AsyncIterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    assert path, "these tests need Chromium: apt-get install chromium"
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=executable(), args=FLAGS)
         yield browser
         await browser.close()
 
