@@ -12,7 +12,7 @@ mod support;
 use std::{env, time::Duration};
 
 use support::{
-    bare::Bare,
+    bare::BareThread,
     rooms::{Rooms, Size},
 };
 
@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 impl Scenario {
     fn run(&self, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
         let mut rooms = Rooms::new(self.size)?;
-        let mut bare = Bare::new(&rooms.addresses()?)?;
+        let bare = BareThread::start(rooms.addresses()?);
         let heard = self.packets * self.size.talkers;
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..WARM_UP + rounds {
@@ -60,21 +60,13 @@ impl Scenario {
             let after = rooms.spent()?;
             let engine = nanoseconds(after.0 - before.0, after.1 - before.1);
 
-            let (mut sent, mut cpu) = (0, Duration::ZERO);
-            // Half as often, twice: what a member's socket holds is bounded.
-            for _ in 0..2 {
-                let clock = engine::thread_cpu();
-                for _ in 0..heard.div_ceil(2) {
-                    sent += bare.send()?;
-                }
-                cpu += engine::thread_cpu() - clock;
-                rooms.drain()?;
-            }
-            let bare = nanoseconds(sent, cpu);
+            let (sent, cpu) = bare.send(heard)?;
+            rooms.drain()?;
+            let least = nanoseconds(sent, cpu);
             if round >= WARM_UP {
                 ours.push(engine);
-                theirs.push(bare);
-                ratios.push(bare / engine);
+                theirs.push(least);
+                ratios.push(least / engine);
             }
         }
         let (ours, theirs, ratio) = (median(ours), median(theirs), median(ratios));

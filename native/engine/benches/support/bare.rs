@@ -7,6 +7,9 @@ use std::{
     net::{SocketAddr, UdpSocket},
     os::fd::AsRawFd,
     ptr,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
+    time::Duration,
 };
 
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -16,8 +19,42 @@ use super::rooms::PAYLOAD;
 /// RTP's fixed header, one CSRC, a level extension.
 const HEADER: usize = 12 + 4 + 8;
 
+/// Datagrams that the kernel took, and the CPU time of that.
+pub type Spent = (u64, Duration);
+
+/// The loop in a thread of its own, as the engine has one: a socket buffer costs more when another core frees it.
+pub struct BareThread {
+    calls: SyncSender<usize>,
+    spent: Receiver<io::Result<Spent>>,
+}
+
+impl BareThread {
+    /// At most 1024 addresses, all of IPv4.
+    pub fn start(addresses: Vec<SocketAddr>) -> BareThread {
+        let (calls, orders) = sync_channel::<usize>(1);
+        let (reports, spent) = sync_channel(1);
+        thread::spawn(move || {
+            let Ok(mut bare) = Bare::new(&addresses) else { return };
+            for calls in orders {
+                let clock = engine::thread_cpu();
+                let sent = (0..calls).map(|_| bare.send()).sum::<io::Result<u64>>();
+                if reports.send(sent.map(|sent| (sent, engine::thread_cpu() - clock))).is_err() {
+                    return;
+                }
+            }
+        });
+        BareThread { calls, spent }
+    }
+
+    /// Send one datagram to each address, as often as said.
+    pub fn send(&self, calls: usize) -> Result<Spent, Box<dyn std::error::Error>> {
+        self.calls.send(calls)?;
+        Ok(self.spent.recv()??)
+    }
+}
+
 /// One datagram for each of some sockets, described to the kernel once and sent by one call.
-pub struct Bare {
+struct Bare {
     socket: UdpSocket,
     keys: Vec<LessSafeKey>,
     sequence: u64,
@@ -30,10 +67,10 @@ pub struct Bare {
 
 impl Bare {
     /// What one datagram has: the same as one of the engine's.
-    pub const LENGTH: usize = HEADER + PAYLOAD.len() + 16;
+    const LENGTH: usize = HEADER + PAYLOAD.len() + 16;
 
     /// At most 1024 addresses (the kernel's UIO_MAXIOV), all of IPv4.
-    pub fn new(addresses: &[SocketAddr]) -> Result<Bare, Box<dyn std::error::Error>> {
+    fn new(addresses: &[SocketAddr]) -> Result<Bare, Box<dyn std::error::Error>> {
         assert!(addresses.len() <= 1024, "one call sends no more");
         let keys = (0..addresses.len())
             .map(|index| Ok(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[index as u8; 16])?)))
@@ -72,7 +109,7 @@ impl Bare {
     }
 
     /// Seal one datagram for each socket and send them; how many the kernel took.
-    pub fn send(&mut self) -> io::Result<u64> {
+    fn send(&mut self) -> io::Result<u64> {
         self.sequence += 1;
         for (packet, key) in self.packets.chunks_exact_mut(Bare::LENGTH).zip(&self.keys) {
             seal(key, self.sequence, packet);
