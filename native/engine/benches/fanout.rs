@@ -1,18 +1,23 @@
-//! What a forwarded packet costs the media thread, in one large room and in a hundred small ones.
+//! What a forwarded packet costs the media thread, in one large room, in a hundred small ones, and in bursts.
 //!
 //! Beside it the least that it could cost: a loop that does nothing but seal with AES-128-GCM and send with `sendmmsg` to
 //! the same sockets. Rounds of both alternate, so that whatever else the machine does slows down both alike; the figures are
 //! the medians of the rounds, and the ratio is the median of their ratios. Receivers are emptied outside of both clocks.
-//! One line of JSON for each scenario: datagrams per second of CPU time of either, their ratio, and CPU nanoseconds of each.
 //!
-//! `cargo bench -p engine --bench fanout [-- quick] [-- SCENARIO…]`
+//! One line of JSON for each scenario: datagrams per second of CPU time of either, their ratio, CPU nanoseconds of one
+//! datagram of each, and what the engine's threads allocated meanwhile. `memory` tells what a peer and a room keep, without
+//! the DTLS association, and `receiving` what one datagram costs to take in.
+//!
+//! `cargo bench -p engine --bench fanout [-- [quick] [SCENARIO…]]`
 
 mod support;
 
-use std::{env, time::Duration};
+use std::{env, fs, time::Duration};
 
 use support::{
+    allocations,
     bare::BareThread,
+    receiving,
     rooms::{Rooms, Size},
 };
 
@@ -36,14 +41,22 @@ const ROUNDS: usize = 41;
 const WARM_UP: usize = 4;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    allocations::excuse();
     let asked: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let quick = asked.iter().any(|word| word == "quick");
-    let named = |scenario: &&Scenario| {
+    let named = |name: &str| {
         let mut names = asked.iter().filter(|word| *word != "quick").peekable();
-        names.peek().is_none() || names.any(|name| name == scenario.name)
+        names.peek().is_none() || names.any(|each| each == name)
     };
-    for scenario in SCENARIOS.iter().filter(named) {
-        scenario.run(if quick { 1 } else { ROUNDS })?;
+    let rounds = if quick { 1 } else { ROUNDS };
+    for scenario in SCENARIOS.iter().filter(|scenario| named(scenario.name)) {
+        scenario.run(rounds)?;
+    }
+    if named("memory") {
+        memory(if quick { [10, 20] } else { [100, 500] })?;
+    }
+    if named("receiving") {
+        receive(if quick { 10 } else { 20_000 })?;
     }
     Ok(())
 }
@@ -54,10 +67,13 @@ impl Scenario {
         let bare = BareThread::start(rooms.addresses()?);
         let heard = self.packets * self.size.talkers;
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let mut allocated = 0;
         for round in 0..WARM_UP + rounds {
+            let allocations = allocations::count();
             let before = rooms.spent()?;
             rooms.talk(self.packets, self.in_a_row)?;
             let after = rooms.spent()?;
+            let allocations = allocations::count() - allocations;
             let engine = nanoseconds(after.0 - before.0, after.1 - before.1);
 
             let (sent, cpu) = bare.send(heard)?;
@@ -67,11 +83,12 @@ impl Scenario {
                 ours.push(engine);
                 theirs.push(least);
                 ratios.push(least / engine);
+                allocated += allocations;
             }
         }
         let (ours, theirs, ratio) = (median(ours), median(theirs), median(ratios));
         println!(
-            r#"{{"scenario":"{}","rooms":{},"members":{},"talkers":{},"forwarded_per_cpu_s":{:.0},"bare_per_cpu_s":{:.0},"ratio":{ratio:.3},"forwarded_ns":{ours:.0},"bare_ns":{theirs:.0}}}"#,
+            r#"{{"scenario":"{}","rooms":{},"members":{},"talkers":{},"forwarded_per_cpu_s":{:.0},"bare_per_cpu_s":{:.0},"ratio":{ratio:.3},"forwarded_ns":{ours:.0},"bare_ns":{theirs:.0},"allocations":{allocated}}}"#,
             self.name,
             self.size.rooms,
             self.size.members,
@@ -81,6 +98,52 @@ impl Scenario {
         );
         Ok(())
     }
+}
+
+/// Resident bytes of an audio peer and of a room, by the slope between two numbers of rooms of ten, and of one.
+fn memory(rooms: [usize; 2]) -> Result<(), Box<dyn std::error::Error>> {
+    let grown = |rooms: usize, members: usize| -> Result<f64, Box<dyn std::error::Error>> {
+        let before = resident()?;
+        let _rooms = Rooms::new(Size { rooms, members, talkers: 1 })?;
+        Ok(resident()? - before)
+    };
+    let [few, many] = rooms;
+    let slope = |few: f64, many: f64, count: usize| (many - few) / count as f64;
+    let ten = slope(grown(few, 10)?, grown(many, 10)?, many - few);
+    let two = slope(grown(few, 2)?, grown(many, 2)?, many - few);
+    let peer = (ten - two) / 8.0;
+    println!(r#"{{"scenario":"memory","peer_bytes":{peer:.0},"room_bytes":{:.0}}}"#, two - 2.0 * peer);
+    Ok(())
+}
+
+/// Bytes of memory that this process has now.
+fn resident() -> Result<f64, Box<dyn std::error::Error>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
+}
+
+/// Four ways to take datagrams in, by turns.
+fn receive(rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let [mut alone, mut alone_gro, mut bursts, mut bursts_gro] = [const { Vec::new() }; 4];
+    for _ in 0..9 {
+        for (coalesce, in_bursts, figures) in [
+            (false, false, &mut alone),
+            (true, false, &mut alone_gro),
+            (false, true, &mut bursts),
+            (true, true, &mut bursts_gro),
+        ] {
+            figures.push(receiving::cost(coalesce, in_bursts, rounds.div_ceil(9))?.as_nanos() as f64);
+        }
+    }
+    println!(
+        r#"{{"scenario":"receiving","alone_ns":{:.0},"alone_gro_ns":{:.0},"bursts_ns":{:.0},"bursts_gro_ns":{:.0}}}"#,
+        median(alone),
+        median(alone_gro),
+        median(bursts),
+        median(bursts_gro),
+    );
+    Ok(())
 }
 
 /// CPU time of one of `datagrams`.
