@@ -69,7 +69,7 @@ struct Room {
 impl Room {
     fn new(listeners: usize) -> Result<Room, Box<dyn std::error::Error>> {
         let addresses = vec!["127.0.0.1".parse()?];
-        let engine = Engine::start(&Settings { addresses, port: 0, audio_slots: 8 })?;
+        let engine = Engine::start(&Settings::new(addresses))?;
         let source = SourceConfig {
             csrc: CSRC,
             mid: "0".into(),
@@ -146,7 +146,7 @@ impl Room {
         run(MEASURED)?;
         let after = self.engine.counters()?;
         let datagrams = after.datagrams_out - before.datagrams_out;
-        Ok((datagrams as f64 / (after.worker_cpu - before.worker_cpu).as_secs_f64(), length))
+        Ok((datagrams as f64 / (after.media_cpu() - before.media_cpu()).as_secs_f64(), length))
     }
 }
 
@@ -278,7 +278,7 @@ fn connect(
     engine.set_keys(peer, Keys { inbound: key(peer), outbound: key(peer) })?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let server: SocketAddr = engine.addresses()[0];
+    let server: SocketAddr = engine.addresses()[0][0];
     socket.connect(server)?;
     let mut request = [0; 512];
     let username = format!("{name}:{name}");
