@@ -507,13 +507,17 @@ def test_a_spread_room_lives_on_when_its_home_panics(two_workers: Engine) -> Non
 
 
 def test_a_worker_that_panics_again_and_again_is_a_failure(two_workers: Engine) -> None:
-    restarts = 0
     with pytest.raises(RuntimeError, match="media-1 thread failed: a worker panicked: asked to"):
-        while restarts <= 5:
-            two_workers._panic_worker(1)
-            while (counted := _restarts(two_workers)) == restarts:
-                pass
-            restarts = counted
+        _panic_six_times(two_workers)
+
+
+def _panic_six_times(engine: Engine) -> None:
+    restarts = 0
+    for _ in range(6):
+        engine._panic_worker(1)
+        while (counted := _restarts(engine)) == restarts:
+            pass
+        restarts = counted
 
 
 def _restarts(engine: Engine) -> int:
