@@ -18,7 +18,7 @@ pub(crate) use eventfd::EventFd;
 pub(crate) use receive::Inbox;
 pub(crate) use send::{Lane, Sent};
 pub(crate) use socket::set_buffer_sizes;
-pub(crate) use ssl::{free_buffers, retransmission_timeout};
+pub(crate) use ssl::retransmission_timeout;
 
 use std::io;
 
