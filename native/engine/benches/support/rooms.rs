@@ -55,8 +55,8 @@ struct Talker {
 impl Rooms {
     pub fn new(size: Size) -> Result<Rooms, Box<dyn std::error::Error>> {
         let addresses = vec!["127.0.0.1".parse()?];
-        let engine = Engine::start(&Settings { addresses, port: 0, audio_slots: SLOTS as usize })?;
-        let server = engine.addresses()[0];
+        let engine = Engine::start(&Settings::new(addresses))?;
+        let server = engine.addresses()[0][0];
         let members =
             (0..size.rooms * size.members).map(|each| join(&engine, server, size, each)).collect::<Result<_, _>>()?;
         let talkers =
@@ -89,7 +89,7 @@ impl Rooms {
     /// Datagrams that the engine has sent, and the CPU time of the thread that did.
     pub fn spent(&self) -> Result<(u64, Duration), Box<dyn std::error::Error>> {
         let counters = self.engine.counters()?;
-        Ok((counters.datagrams_out, counters.worker_cpu))
+        Ok((counters.datagrams_out, counters.media_cpu()))
     }
 
     /// Every talker says `packets`, by turns, `in_a_row` each turn; on return everybody has heard them and they are gone
