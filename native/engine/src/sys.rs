@@ -2,6 +2,7 @@
 //! Outside of this module the crate has no `unsafe`.
 
 mod address;
+mod affinity;
 mod clock;
 mod epoll;
 mod eventfd;
@@ -10,6 +11,7 @@ mod send;
 mod socket;
 mod ssl;
 
+pub(crate) use affinity::pin;
 pub use clock::thread_cpu;
 pub(crate) use epoll::Epoll;
 pub(crate) use eventfd::EventFd;
