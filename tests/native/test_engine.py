@@ -464,7 +464,8 @@ def is_closed(connection: socket.socket) -> bool:
 def test_a_call_over_tcp_is_like_any_other(engine: Engine, piece: int) -> None:
     address = engine.addresses[0][0]
     slots = [speaker(ssrc=77)]
-    inside = join(engine, 1, client=TcpClient("1", address, piece), source=microphone(csrc=1), slots=slots)
+    inside = TcpClient("1", address, piece)
+    join(engine, 1, client=inside, source=microphone(csrc=1), slots=slots)
     outside = join(engine, 2, client=Client("2", address), source=microphone(csrc=2), slots=slots)
     for index in range(20):
         inside.say(index, ssrc=1001)
