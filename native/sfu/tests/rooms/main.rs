@@ -5,6 +5,7 @@ mod support;
 
 mod chance;
 mod forwarding;
+mod networks;
 mod reports;
 mod slots;
 mod transport;

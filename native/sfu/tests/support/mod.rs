@@ -1,13 +1,18 @@
 //! Whole rooms in virtual time: an [`Sfu`], its clients, and a network that delivers at once.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod audit;
 pub mod check;
 pub mod client;
+pub mod member;
 pub mod script;
+pub mod simulated;
+pub mod voice;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use audit::Audit;
 use check::Check;
 use client::{Client, Rtp, Setup};
 use sfu::drops::Drop;
@@ -74,6 +79,7 @@ pub struct World {
     pub sink: Recorder,
     /// Who sits at an address.
     pub routes: HashMap<Path, usize>,
+    pub audit: Audit,
     audio_slots: usize,
     deadline: Option<Instant>,
     transactions: u64,
@@ -100,6 +106,7 @@ impl World {
             clients: Vec::new(),
             sink: Recorder::default(),
             routes: HashMap::new(),
+            audit: Audit::default(),
             audio_slots,
             deadline: None,
             transactions: 0,
@@ -114,6 +121,7 @@ impl World {
     pub fn add(&mut self, setup: Setup) -> usize {
         let client = Client::new(self.clients.len() as u64 + 1, setup, self.now);
         self.try_add(&client).expect("a peer like any other");
+        self.audit.added(&client);
         self.clients.push(client);
         self.pump();
         self.clients.len() - 1
@@ -146,12 +154,18 @@ impl World {
     pub fn leave(&mut self, client: usize) {
         self.clients[client].connected = false;
         self.clients[client].gone = true;
-        self.sfu.remove_peer(self.now, self.clients[client].id, &mut self.sink);
+        let id = self.clients[client].id;
+        self.sfu.remove_peer(self.now, id, &mut self.sink);
+        self.audit.left(self.now, id);
         self.pump();
     }
 
     pub fn mute(&mut self, client: usize, muted: bool) {
-        self.sfu.set_muted(self.now, self.clients[client].id, muted, &mut self.sink);
+        let id = self.clients[client].id;
+        self.sfu.set_muted(self.now, id, muted, &mut self.sink);
+        if !self.clients[client].gone {
+            self.audit.muted(self.now, id, muted);
+        }
         self.pump();
     }
 
@@ -192,7 +206,10 @@ impl World {
     pub fn handle(&mut self, path: Path, datagram: &[u8]) {
         self.sent.0 += 1;
         self.sent.1 += datagram.len() as u64;
+        self.audit.incoming(path, datagram);
+        let before = self.sfu.counters().drops;
         self.sfu.handle(self.now, path, &mut datagram.to_vec(), &mut self.sink);
+        self.audit.handled(datagram, &before, &self.sfu.counters().drops);
         self.pump();
     }
 
@@ -224,13 +241,20 @@ impl World {
             if let Event::Closed { peer, .. } = event {
                 let closed = self.clients.iter_mut().find(|client| client.id == *peer).expect("only those who joined");
                 (closed.connected, closed.gone) = (false, true);
+                self.audit.left(self.now, *peer);
             }
         }
         self.looked_at = self.sink.events.len();
+        for client in self.clients.iter().filter(|client| client.connected) {
+            if self.sfu.selected_path(client.id).is_none() {
+                self.audit.unreachable(client.id);
+            }
+        }
         for (path, datagram) in std::mem::take(&mut self.sink.sent) {
             self.received.0 += 1;
             self.received.1 += datagram.len() as u64;
             *self.bytes_to.entry(path).or_default() += datagram.len();
+            self.audit.outgoing(self.now, path, &datagram);
             let client = *self.routes.get(&path).expect("somebody sits at every address that is sent to");
             self.clients[client].receive(self.now, datagram);
         }
@@ -315,6 +339,7 @@ impl World {
     /// Counters and statistics agree with what went over the wire.
     pub fn assert_counters_sound(&self) {
         let counters = self.sfu.counters();
+        self.audit.bounded(&counters, self.audio_slots as u64);
         assert_eq!((counters.datagrams_in, counters.bytes_in), self.sent);
         assert_eq!((counters.datagrams_out, counters.bytes_out), self.received);
         let dropped: u64 = counters.drops.iter().map(|(_, count)| count).sum();
