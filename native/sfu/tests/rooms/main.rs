@@ -4,8 +4,11 @@
 mod support;
 
 mod chance;
+mod commands;
 mod forwarding;
 mod networks;
+mod repair;
 mod reports;
 mod slots;
+mod sources;
 mod transport;

@@ -9,7 +9,7 @@ use sfu::red::Red;
 use sfu::rtcp::{self, Packet, ReportBlock, SenderInfo};
 use sfu::rtp::{AudioLevel, Header};
 use sfu::srtp::{Inbound, MasterKey, Outbound, Profile};
-use sfu::{Keys, MAX_DATAGRAM, Path, PeerConfig, PeerId, RoomId, SlotConfig, SourceConfig};
+use sfu::{IceCredentials, Keys, MAX_DATAGRAM, Path, PeerConfig, PeerId, RoomId, SlotConfig, SourceConfig};
 
 /// 20 ms of Opus at 48 kHz.
 pub const FRAME: u32 = 960;
@@ -141,6 +141,8 @@ pub struct Client {
     pub resent: Vec<Vec<u8>>,
     /// Its network may repeat packets.
     pub forgives: bool,
+    /// ICE restarts.
+    restarts: u64,
 }
 
 impl Client {
@@ -184,6 +186,7 @@ impl Client {
             recent: VecDeque::new(),
             resent: Vec::new(),
             forgives: false,
+            restarts: 0,
             setup,
         }
     }
@@ -218,6 +221,19 @@ impl Client {
         format!("{}:{}", self.local_ufrag, self.remote_ufrag)
     }
 
+    /// Other credentials, for an ICE restart.
+    pub fn renew_credentials(&mut self) -> IceCredentials {
+        self.restarts += 1;
+        self.local_ufrag = format!("node{}again{}", self.id.0, self.restarts);
+        self.local_password = format!("another password {} for {}", self.restarts, self.id.0);
+        self.remote_ufrag = format!("client{}again{}", self.id.0, self.restarts);
+        IceCredentials {
+            local_ufrag: self.local_ufrag.clone(),
+            local_password: self.local_password.clone(),
+            remote_ufrag: self.remote_ufrag.clone(),
+        }
+    }
+
     /// The next 20 ms of the microphone at `level` (-dBov); the payload says whose and which packet it is.
     pub fn speak(&mut self, level: u8) -> Rtp {
         let mut payload = self.csrc.to_be_bytes().to_vec();
@@ -236,6 +252,31 @@ impl Client {
         };
         self.index += 1;
         self.timestamp = self.timestamp.wrapping_add(FRAME);
+        packet
+    }
+
+    /// What [`Client::speak`] will say next, without saying it.
+    pub fn peek(&mut self, level: u8) -> Rtp {
+        let packet = self.speak(level);
+        self.index -= 1;
+        self.timestamp = self.timestamp.wrapping_sub(FRAME);
+        packet
+    }
+
+    /// A frame of DTX: nothing is said.
+    pub fn quiet(&mut self) -> Rtp {
+        let mut packet = self.speak(127);
+        packet.payload = vec![0xF8];
+        packet
+    }
+
+    /// The next 20 ms, and the frames `before` it once more, which were 20, 40, … ms ago, the oldest first.
+    pub fn speak_red(&mut self, level: u8, before: &[&Rtp]) -> Rtp {
+        let mut packet = self.speak(level);
+        let frames: Vec<_> =
+            before.iter().map(|each| (packet.timestamp.wrapping_sub(each.timestamp), each.payload.clone())).collect();
+        packet.payload = redundant(self.payload_type, &frames, &packet.payload);
+        packet.payload_type = RED;
         packet
     }
 
@@ -384,4 +425,28 @@ fn key(profile: Profile, number: u64, direction: u8) -> MasterKey {
     let mut key = [direction; 16];
     key[..8].copy_from_slice(&number.to_be_bytes());
     MasterKey::new(profile, &key, &vec![direction ^ 0xFF; profile.salt_len()]).expect("lengths are the profile's")
+}
+
+/// A generic NACK (RFC 4585 §6.2.1) for `sequence`, and for those after it whose bits are set.
+pub fn nack(ssrc: u32, sequence: u16, after: u16) -> Vec<u8> {
+    let mut packet = vec![0x81, 205, 0, 3, 0, 0, 0, 1];
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(after.to_be_bytes());
+    packet
+}
+
+/// RED (RFC 2198) of `primary` and of frames so many ticks before it, the oldest first.
+pub fn redundant(payload_type: u8, before: &[(u32, Vec<u8>)], primary: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (back, frame) in before {
+        let head = (0x80 | u32::from(payload_type)) << 24 | (back & 0x3FFF) << 10 | frame.len() as u32 & 0x3FF;
+        payload.extend(head.to_be_bytes());
+    }
+    payload.push(payload_type);
+    for (_, frame) in before {
+        payload.extend(frame);
+    }
+    payload.extend(primary);
+    payload
 }

@@ -10,7 +10,7 @@ use simulation::Random;
 
 use super::SECOND;
 use super::check::Check;
-use super::client::{Client, RED};
+use super::client::{Client, RED, nack, redundant};
 use super::voice::{Plan, Speech};
 
 /// Between checks until one is answered (RFC 8445 §14.2), and afterwards.
@@ -49,7 +49,6 @@ pub struct Member {
     next_report: Instant,
     nominates: bool,
     transactions: u64,
-    restarts: u64,
     missing: BTreeMap<(u32, u64), Missing>,
     highest: HashMap<u32, u64>,
     /// The frame before, for RED.
@@ -76,7 +75,6 @@ impl Member {
             next_report: now + phase(&mut random, SECOND),
             nominates: true,
             transactions: 0,
-            restarts: 0,
             missing: BTreeMap::new(),
             highest: HashMap::new(),
             previous: None,
@@ -95,17 +93,9 @@ impl Member {
 
     /// Other credentials for an ICE restart, with which it nominates at once.
     pub fn restart(&mut self, now: Instant) -> IceCredentials {
-        self.restarts += 1;
-        let client = &mut self.client;
-        client.local_ufrag = format!("node{}again{}", client.id.0, self.restarts);
-        client.local_password = format!("another password {} for {}", self.restarts, client.id.0);
-        client.remote_ufrag = format!("client{}again{}", client.id.0, self.restarts);
+        let credentials = self.client.renew_credentials();
         (self.nominates, self.established, self.next_check) = (true, false, now);
-        IceCredentials {
-            local_ufrag: client.local_ufrag.clone(),
-            local_password: client.local_password.clone(),
-            remote_ufrag: client.remote_ufrag.clone(),
-        }
+        credentials
     }
 
     /// A datagram from the node arrives.
@@ -248,28 +238,4 @@ impl Member {
         times.sort();
         times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
-}
-
-/// A generic NACK (RFC 4585 §6.2.1) for `sequence`, and for those after it whose bits are set.
-pub fn nack(ssrc: u32, sequence: u16, after: u16) -> Vec<u8> {
-    let mut packet = vec![0x81, 205, 0, 3, 0, 0, 0, 1];
-    packet.extend(ssrc.to_be_bytes());
-    packet.extend(sequence.to_be_bytes());
-    packet.extend(after.to_be_bytes());
-    packet
-}
-
-/// RED (RFC 2198) of `primary` and of frames so many ticks before it, the oldest first.
-pub fn redundant(payload_type: u8, before: &[(u32, Vec<u8>)], primary: &[u8]) -> Vec<u8> {
-    let mut payload = Vec::new();
-    for (back, frame) in before {
-        let head = (0x80 | u32::from(payload_type)) << 24 | (back & 0x3FFF) << 10 | frame.len() as u32 & 0x3FF;
-        payload.extend(head.to_be_bytes());
-    }
-    payload.push(payload_type);
-    for (_, frame) in before {
-        payload.extend(frame);
-    }
-    payload.extend(primary);
-    payload
 }

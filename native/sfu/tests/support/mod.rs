@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use audit::Audit;
 use check::Check;
-use client::{Client, Rtp, Setup};
+use client::{Client, Rtp, Setup, nack};
 use sfu::drops::Drop;
 use sfu::{
-    Event, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerId, Placement, Rejected, Row, RowKind, Settings, Sfu,
-    WorkerId, WorkerSet,
+    Event, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerId, Placement, Rejected, RoomId, Row, RowKind, Settings,
+    Sfu, WorkerId, WorkerSet,
 };
 
 pub const MS: Duration = Duration::from_millis(1);
@@ -167,6 +167,51 @@ impl World {
             self.audit.muted(self.now, id, muted);
         }
         self.pump();
+    }
+
+    pub fn deafen(&mut self, client: usize, deafened: bool) {
+        let id = self.clients[client].id;
+        self.sfu.set_deafened(self.now, id, deafened, &mut self.sink);
+        if !self.clients[client].gone {
+            self.audit.deafened(self.now, id, deafened);
+        }
+        self.pump();
+    }
+
+    pub fn ignore(&mut self, client: usize, csrcs: &[u32]) {
+        let id = self.clients[client].id;
+        self.sfu.set_ignored(self.now, id, csrcs, &mut self.sink);
+        if !self.clients[client].gone {
+            self.audit.ignored(id, csrcs);
+        }
+        self.pump();
+    }
+
+    pub fn move_to(&mut self, client: usize, room: u64) {
+        let (id, room) = (self.clients[client].id, RoomId(room));
+        self.sfu.move_peer(self.now, id, Placement { room, home: WorkerId(0) }, &mut self.sink);
+        if !self.clients[client].gone {
+            self.clients[client].room = room;
+            self.audit.moved(self.now, id, room);
+        }
+        self.pump();
+    }
+
+    /// An ICE restart: from now on the client's checks are made with other credentials.
+    pub fn restart_ice(&mut self, client: usize) -> Result<(), Rejected> {
+        let credentials = self.clients[client].renew_credentials();
+        let restarted = self.sfu.restart_ice(self.clients[client].id, credentials);
+        if restarted.is_ok() {
+            self.audit.credentials(&self.clients[client]);
+        }
+        restarted
+    }
+
+    /// `client` asks for `sequence` of its slot `slot` again, and for those after it whose bits are set.
+    pub fn ask(&mut self, client: usize, slot: usize, sequence: u16, after: u16) {
+        let packet = nack(self.clients[client].slots[slot].ssrc, sequence, after);
+        let sealed = self.clients[client].seal_rtcp_bytes(&packet);
+        self.handle(self.clients[client].path, &sealed);
     }
 
     /// A check with the right credentials from where the client sits.
@@ -326,8 +371,9 @@ impl World {
                     let (before, after) = (&pair[0], &pair[1]);
                     let step = after.index - before.index;
                     let same = before.csrc == after.csrc && !before.is_silence() && !after.is_silence();
-                    let lost = same && before.csrc.is_some() && after.sent_as().wrapping_sub(before.sent_as()) == step;
-                    assert!(step == 1 || lost, "a hole that no network made: {before:?} {after:?}");
+                    let lost =
+                        || same && before.csrc.is_some() && after.sent_as().wrapping_sub(before.sent_as()) == step;
+                    assert!(step == 1 || lost(), "a hole that no network made: {before:?} {after:?}");
                     let passed = after.header.timestamp.wrapping_sub(before.header.timestamp) as i32;
                     assert!(passed >= FRAME, "time went back: {before:?} {after:?}");
                 }
