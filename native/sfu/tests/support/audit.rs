@@ -213,7 +213,10 @@ impl Audit {
             matches!(reason, None | Some(Drop::Muted | Drop::NoSlot | Drop::Policed | Drop::Silent | Drop::Malformed));
         let (Ok(header), true) = (Header::parse(datagram), ours && classify(datagram) == Kind::Rtp) else { return };
         let Some(arrived) = self.sources.values_mut().find(|arrived| arrived.ssrc == header.ssrc) else { return };
-        let index = extend_sequence(arrived.highest, header.sequence);
+        let index = match arrived.indices.is_empty() {
+            true => u64::from(header.sequence),
+            false => extend_sequence(arrived.highest, header.sequence),
+        };
         arrived.highest = arrived.highest.max(index);
         self.arrivals += 1;
         arrived.indices.insert(index, self.arrivals);
