@@ -66,11 +66,11 @@ class Node:
     @property
     def announced(self) -> list[str]:
         """Where clients are told to send media, as address:port."""
-        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
+        candidates = (self._candidates(worker) for worker in range(len(self.engine.addresses)))
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for each in candidates for host, port in each]
 
-    @property
-    def _candidates(self) -> list[tuple[str, int]]:
-        bound = self.engine.addresses
+    def _candidates(self, worker: int) -> list[tuple[str, int]]:
+        bound = self.engine.addresses[worker]
         return [(host, bound[0][1]) for host in self._settings.announce] or bound
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -143,7 +143,7 @@ class Node:
             raise Refusal("used_grant") from None
         try:
             local = self._local(offer.microphone, slots)
-            self.engine.add_peer(room=stay.room, peer=stay.peer, config=_peer(stay, offer, local, slots))
+            worker = self.engine.add_peer(room=stay.room, peer=stay.peer, config=_peer(stay, offer, local, slots))
         except ValueError as wrong:
             self._directory.undo(stay)
             raise Refusal("bad_offer", str(wrong)) from None
@@ -152,7 +152,7 @@ class Node:
             raise
         self._clients[stay.session_id] = client
         return Joined(
-            answer=describe(offer, local),
+            answer=describe(offer, local, self._candidates(worker)),
             session_id=stay.session_id,
             csrc=stay.csrc,
             participants=self._directory.participants(stay),
@@ -164,7 +164,6 @@ class Node:
             ufrag=secrets.token_hex(8),
             password=secrets.token_hex(16),
             fingerprint=self.engine.fingerprint,
-            candidates=self._candidates,
             cname=secrets.token_hex(8),
             source_mid=None if microphone is None else microphone.mid,
             slot_ssrcs=dict(zip((line.mid for line in slots), _distinct(len(slots)), strict=True)),
