@@ -11,4 +11,5 @@ mod repair;
 mod reports;
 mod slots;
 mod sources;
+mod strangers;
 mod transport;
