@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from uuid import UUID
 
 import structlog
+from chorale_engine import Engine, Event
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.routing import BaseRoute, WebSocketRoute
 
@@ -32,7 +33,6 @@ from data_plane.settings import NodeSettings
 from data_plane.signalling import Client, Refusal, Signalling, encode
 from data_plane.stats import stats_route
 from data_plane.stays import Stay
-from data_plane.today import Engine, Event
 from data_plane.transports import Transport
 from proto.media import (
     Claims,
@@ -83,11 +83,11 @@ class Node:
     @property
     def announced(self) -> list[str]:
         """Where clients are told to send media, as address:port."""
-        candidates = [each for worker in range(len(self.engine.addresses)) for each in self._candidates(worker)]
-        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in candidates]
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
 
-    def _candidates(self, worker: int) -> list[tuple[str, int]]:
-        bound = self.engine.addresses[worker]
+    @property
+    def _candidates(self) -> list[tuple[str, int]]:
+        bound = self.engine.addresses
         return [(host, bound[0][1]) for host in self._settings.announce] or bound
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -225,10 +225,10 @@ class Node:
     def _add(self, stay: Stay, handle: PeerHandle, transport: Transport) -> str:
         """A new peer of the engine. The answer to its offer. Raises `Refusal`."""
         try:
-            worker = self.engine.add_peer(room=stay.room.handle, peer=handle, config=transport.peer(stay.csrc))
+            self.engine.add_peer(room=stay.room.handle, peer=handle, config=transport.peer(stay.csrc))
         except ValueError as wrong:
             raise Refusal("bad_offer", str(wrong)) from None
-        self._transports[handle] = placed = transport.at(self._candidates(worker))
+        self._transports[handle] = placed = transport.at(self._candidates)
         return placed.answer
 
     def _again(self, handle: PeerHandle, transport: Transport, offer: Offer) -> str:

@@ -10,7 +10,7 @@ import pytest
 from control_plane.voice.grants import KEY_FILE, Grants, KeyUnusable
 from control_plane.voice.sessions import MAX_STAY, PENDING, Announce, VoiceSession, VoiceSessions
 from proto.ids import EPOCH_MS, ChannelId, ServerId, SessionId, UserId, make_id
-from proto.media import EndSession, SessionMuted, SessionStarted
+from proto.media import EndSession, SessionChanged, SessionStarted
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SERVER, CHANNEL = ServerId(make_id(EPOCH_MS, 1, 0)), ChannelId(make_id(EPOCH_MS, 2, 0))
@@ -59,7 +59,7 @@ def test_a_start_that_is_repeated_says_nothing_new() -> None:
     sessions.admit(session(1))
     assert start(sessions, session(1)) == [Announce(session(1), present=True)]
     assert start(sessions, session(1)) == []
-    assert sessions.muted(SessionMuted(session(1).session_id, False)) == []
+    assert sessions.changed(SessionChanged(session(1).session_id)) == []
 
 
 def test_of_a_users_sessions_the_last_to_start_stays() -> None:
