@@ -48,6 +48,7 @@ from tests.clients.ice_restart import Paths, with_credentials
 
 RATE = 48_000  # Hz
 FRAME = RATE // 50  # samples of 20 ms
+SETTLING = 0.5  # seconds in which a jitter buffer fills
 PATIENCE = 15  # seconds until something that should happen counts as never happening
 
 Samples = NDArray[np.float32]
@@ -128,6 +129,15 @@ class Ear:
     def heard(self) -> Samples:
         """Everything so far."""
         return np.concatenate(self._blocks) if self._blocks else np.zeros(0, np.float32)
+
+    @property
+    def received(self) -> int:
+        """Samples so far."""
+        return sum(map(len, self._blocks))
+
+    @property
+    def loudness(self) -> float:
+        return rms(self.heard)
 
     async def listen(self, seconds: float) -> Samples:
         """The next `seconds`."""
@@ -412,3 +422,10 @@ class AiortcClient:
                 await self.send(Beat(count))
             count += 1
             await asyncio.sleep(self.joined.heartbeat_ms / 1000)
+
+
+async def heard(listener: AiortcClient, speaker: AiortcClient) -> Samples:
+    """A second of what `listener` hears of `speaker`."""
+    mid = await listener.slot_of(speaker.joined.csrc)
+    await listener.listen(mid, SETTLING)
+    return await listener.listen(mid, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from control_plane.voice.grants import Grants
 from proto.ids import make_id
-from proto.media import EndSession, SessionStarted
+from proto.media import EndSession, MediaCommand, SessionStarted
 from proto.rest import IceServer
 from tests.control_plane.support import Gateway, Person, Running, in_process, settings_for
 
@@ -45,7 +45,7 @@ async def next_voice_state(gateway: Gateway) -> tuple[dict[str, Any], bool]:
     return change["state"], change["present"]
 
 
-async def command(live: Running) -> EndSession:
+async def command(live: Running) -> MediaCommand:
     async with asyncio.timeout(5):
         return await live.pipe.commands.get()
 

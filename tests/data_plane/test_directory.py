@@ -296,4 +296,4 @@ def test_what_is_remembered_is_forgotten_in_time(directory: Directory) -> None:
         directory.end(uuid4(), "removed", now=second)
     assert len(directory._spent._noted) <= REMEMBER_SECONDS
     assert len(directory._ended._noted) <= REMEMBER_SECONDS
-    assert directory._rooms == directory._by_handle == directory._by_csrc == {}
+    assert [len(each) for each in (directory._rooms, directory._by_handle, directory._by_csrc)] == [0, 0, 0]
