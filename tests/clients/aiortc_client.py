@@ -370,9 +370,15 @@ class AiortcClient:
         slot = await self._until(lambda: next((slot for slot, it in self.slots.items() if it.csrc == csrc), None))
         return self.transport.mids[slot]
 
-    async def free_of(self, csrc: int) -> None:
-        """Returns when `csrc` is heard in no slot. Raises TimeoutError."""
-        await self._until(lambda: True if all(slot.csrc != csrc for slot in self.slots.values()) else None)
+    async def free_of(self, csrc: int, mid: str | None = None) -> None:
+        """Returns when `csrc` is heard in no slot, or not in that of `mid`. Raises TimeoutError."""
+        mids = [mid] if mid else self.transport.mids
+
+        def free() -> bool | None:
+            heard = [slot.slot for slot in self.slots.values() if slot.csrc == csrc]
+            return None if any(self.transport.mids[each] in mids for each in heard) else True
+
+        await self._until(free)
 
     async def _until(self, found: Callable[[], ResultT | None]) -> ResultT:
         async with asyncio.timeout(PATIENCE), self._told:
@@ -425,7 +431,22 @@ class AiortcClient:
 
 
 async def heard(listener: AiortcClient, speaker: AiortcClient) -> Samples:
-    """A second of what `listener` hears of `speaker`."""
-    mid = await listener.slot_of(speaker.joined.csrc)
+    """A second of what `listener` hears of `speaker`, which may change its slot before. Raises TimeoutError."""
+    csrc = speaker.joined.csrc
+    while True:
+        slot = await listener.slot_of(csrc)
+        hearing = asyncio.create_task(_settled(listener, slot))
+        moved = asyncio.create_task(listener.free_of(csrc, slot))
+        try:
+            await asyncio.wait((hearing, moved), return_when=asyncio.FIRST_COMPLETED)
+            if hearing.done():
+                return await hearing
+        finally:
+            hearing.cancel()
+            moved.cancel()
+            await asyncio.gather(hearing, moved, return_exceptions=True)
+
+
+async def _settled(listener: AiortcClient, mid: str) -> Samples:
     await listener.listen(mid, SETTLING)
     return await listener.listen(mid, 1)

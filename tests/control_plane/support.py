@@ -103,6 +103,12 @@ class Person:
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
 
+    async def does(self, method: str, path: str, body: Any = None, status: int = 204) -> Any:
+        """What the answer says; None if it has no body."""
+        answer = await self.ask(method, path, **({} if body is None else {"json": body}))
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
     async def new_server(self, name: str = "Home") -> dict[str, Any]:
         server: dict[str, Any] = await self.post("/servers", {"name": name})
         return server

@@ -57,13 +57,17 @@ async def test_media_goes_on_without_the_socket_and_the_others_notice_nothing(he
         await here.detached()
         await hears(bob, ada, 440)
         await hears(ada, bob, 1000)
+        for kind in (SessionStarted, SessionStarted):
+            await here.reported(kind)
         await bob.mute(True)
+        await here.reported(SessionChanged)
         resumed = await ada.resume()
         assert (resumed.session_id, resumed.channel_id, resumed.csrc) == (ada.joined.session_id, room, ada.joined.csrc)
         assert not resumed.restart
         assert [each.csrc for each in resumed.participants] == [ada.joined.csrc, bob.joined.csrc]
         assert resumed.participants[1].muted, "what happened meanwhile is in it"
         assert not any(isinstance(each, Departed) for each in bob.frames)
+        await ada.free_of(bob.joined.csrc)
         await bob.mute(False)
         await hears(ada, bob, 1000)
     assert await here.freed() == FREE

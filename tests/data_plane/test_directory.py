@@ -27,9 +27,12 @@ from tests.data_plane.support import claims
 ROOM = uuid4()
 
 
-def join(directory: Directory, now: float = 0.0, slots: int = AUDIO_SLOTS, **changes: Any) -> Stay:
+def join(
+    directory: Directory, now: float = 0.0, slots: int = AUDIO_SLOTS, *, signalled: bool = True, **changes: Any
+) -> Stay:
+    """`changes` to its claims."""
     admitted = claims(**{"room": ROOM} | changes)
-    return directory.join(admitted, slots, secret="s3cret", random=count(1), now=now)
+    return directory.join(admitted, slots, secret="s3cret", random=count(1), now=now, signalled=signalled)
 
 
 def connect(directory: Directory, stay: Stay) -> list[Effect]:
