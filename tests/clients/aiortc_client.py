@@ -430,9 +430,10 @@ class AiortcClient:
             await asyncio.sleep(self.joined.heartbeat_ms / 1000)
 
 
-async def heard(listener: AiortcClient, speaker: AiortcClient) -> Samples:
-    """A second of what `listener` hears of `speaker`, which may change its slot before. Raises TimeoutError."""
-    csrc = speaker.joined.csrc
+async def heard(listener: AiortcClient, speaker: AiortcClient | int) -> Samples:
+    """A second of what `listener` hears of `speaker` (or of its csrc), which may change its slot before. Raises
+    TimeoutError."""
+    csrc = speaker if isinstance(speaker, int) else speaker.joined.csrc
     while True:
         slot = await listener.slot_of(csrc)
         hearing = asyncio.create_task(_settled(listener, slot))
