@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -83,11 +84,11 @@ class Node:
     @property
     def announced(self) -> list[str]:
         """Where clients are told to send media, as address:port."""
-        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
+        candidates = (self._candidates(worker) for worker in range(len(self.engine.addresses)))
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for each in candidates for host, port in each]
 
-    @property
-    def _candidates(self) -> list[tuple[str, int]]:
-        bound = self.engine.addresses
+    def _candidates(self, worker: int) -> list[tuple[str, int]]:
+        bound = self.engine.addresses[worker]
         return [(host, bound[0][1]) for host in self._settings.announce] or bound
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -225,11 +226,10 @@ class Node:
     def _add(self, stay: Stay, handle: PeerHandle, transport: Transport) -> str:
         """A new peer of the engine. The answer to its offer. Raises `Refusal`."""
         try:
-            self.engine.add_peer(room=stay.room.handle, peer=handle, config=transport.peer(stay.csrc))
+            worker = self.engine.add_peer(room=stay.room.handle, peer=handle, config=transport.peer(stay.csrc))
         except ValueError as wrong:
             raise Refusal("bad_offer", str(wrong)) from None
-        self._transports[handle] = placed = transport.at(self._candidates)
-        return placed.answer
+        return self._keep(handle, replace(transport, worker=worker))
 
     def _again(self, handle: PeerHandle, transport: Transport, offer: Offer) -> str:
         """The answer to another offer for the same transport. Raises `Refusal`."""
@@ -245,8 +245,12 @@ class Node:
                 )
         except (BadOffer, ValueError) as wrong:
             raise Refusal("bad_offer", str(wrong)) from None
-        self._transports[handle] = renewed
-        return renewed.answer
+        return self._keep(handle, renewed)
+
+    def _keep(self, handle: PeerHandle, transport: Transport) -> str:
+        """What it is now, and the answer that says so."""
+        self._transports[handle] = transport
+        return transport.answer(self._candidates(transport.worker))
 
     def mute(self, session_id: UUID, muted: bool) -> None:
         self._perform(self._directory.mute(session_id, muted))

@@ -17,10 +17,11 @@ class Transport:
 
     offer: Offer
     local: Local
+    worker: int = 0  # of the engine, which serves it
 
     @classmethod
     def answering(cls, offer: Offer, *, fingerprint: bytes) -> Self:
-        """A new one: every secret and every SSRC its own. Candidates follow once a worker is chosen (`at`)."""
+        """A new one: every secret and every SSRC its own."""
         slots = offer.slots(AUDIO_SLOTS)
         microphone = offer.microphone
         return cls(
@@ -29,7 +30,6 @@ class Transport:
                 ufrag=secrets.token_hex(8),
                 password=secrets.token_hex(16),
                 fingerprint=fingerprint,
-                candidates=(),
                 cname=secrets.token_hex(8),
                 source_mid=None if microphone is None else microphone.mid,
                 slot_ssrcs=dict(zip((line.mid for line in slots), _distinct(len(slots)), strict=True)),
@@ -37,16 +37,13 @@ class Transport:
             ),
         )
 
-    def at(self, candidates: Sequence[tuple[str, int]]) -> "Transport":
-        return replace(self, local=replace(self.local, candidates=candidates))
-
     @property
     def slots(self) -> int:
         return len(self.local.slot_ssrcs)
 
-    @property
-    def answer(self) -> str:
-        return describe(self.offer, self.local)
+    def answer(self, candidates: Sequence[tuple[str, int]]) -> str:
+        """`candidates`: those of its worker."""
+        return describe(self.offer, self.local, candidates)
 
     def peer(self, csrc: int) -> Peer:
         """For the engine. Raises ValueError on what it cannot serve."""
