@@ -9,7 +9,7 @@ from typing import Generic, NewType, TypeVar
 from uuid import UUID
 
 from proto.media import GRANT_SECONDS, Claims, EndReason, MediaEvent, SessionEnded, SessionMuted, SessionStarted
-from proto.signalling import Arrived, Changed, Departed, Ended, FromNode, Participant, Slots, SlotState
+from proto.signalling import AUDIO_SLOTS, Arrived, Changed, Departed, Ended, FromNode, Participant, Slots, SlotState
 
 PeerHandle = NewType("PeerHandle", int)
 RoomHandle = NewType("RoomHandle", int)
@@ -80,6 +80,7 @@ class _Room:
     handle: RoomHandle
     stays: dict[UUID, Stay] = field(default_factory=dict)
     csrcs: set[int] = field(default_factory=set)
+    slots: dict[int, tuple[int, int]] = field(default_factory=dict)  # who is heard in a slot, and since when
 
 
 class _Recent(Generic[KeyT]):
@@ -168,7 +169,10 @@ class Directory:
         stay.connected = True
         claims = stay.claims
         started = SessionStarted(claims.sid, claims.room, claims.sub, stay.muted)
-        return [Report(started), *self._tell_others(stay, Arrived(stay.participant))]
+        slots = self._rooms[claims.room].slots
+        heard = [(peer, slot, csrc, timestamp) for slot, (csrc, timestamp) in slots.items()]
+        told = [Report(started), *self._tell_others(stay, Arrived(stay.participant))]
+        return told if len(stay.slot_mids) < AUDIO_SLOTS else [*told, *self.slots_changed(heard)]
 
     def mute(self, session_id: UUID, muted: bool) -> list[Effect]:
         """The member's own choice; a repeated one changes nothing."""
@@ -179,6 +183,15 @@ class Directory:
         if not stay.connected:
             return []
         return [Report(SessionMuted(session_id, muted)), *self._tell_others(stay, Changed(stay.participant))]
+
+    def room_slot_changed(self, room: RoomHandle, slot: int, csrc: int, timestamp: int) -> list[Effect]:
+        """For everyone who has as many slots as the room."""
+        stays = [stay for stay in self._stays.values() if stay.room == room]
+        if not stays:
+            return []
+        self._rooms[stays[0].claims.room].slots[slot] = (csrc, timestamp)
+        whole = (stay for stay in stays if len(stay.slot_mids) >= AUDIO_SLOTS)
+        return self.slots_changed((stay.peer, slot, csrc, timestamp) for stay in whole)
 
     def slots_changed(self, changes: Iterable[tuple[PeerHandle, int, int, int]]) -> list[Effect]:
         """Changes as (peer, slot, csrc or 0, timestamp), in order; one frame a client however many there are."""

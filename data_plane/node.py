@@ -12,7 +12,18 @@ from chorale_engine import Engine, Event, Peer, Slot, Source
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from data_plane.directory import Directory, Effect, GrantUsed, Hang, PeerHandle, RemovePeer, Report, Stay, Tell
+from data_plane.directory import (
+    Directory,
+    Effect,
+    GrantUsed,
+    Hang,
+    PeerHandle,
+    RemovePeer,
+    Report,
+    RoomHandle,
+    Stay,
+    Tell,
+)
 from data_plane.grants import BadGrant, verify
 from data_plane.link import Link
 from data_plane.sdp import AudioLine, BadOffer, Local, Offer, Role, describe
@@ -185,6 +196,8 @@ class Node:
         changes: list[tuple[PeerHandle, int, int, int]] = []
         for event in events:
             match event:
+                case Event.RoomSlot(room=room, slot=slot, csrc=csrc, timestamp=timestamp):
+                    self._perform(self._directory.room_slot_changed(RoomHandle(room), slot, csrc, timestamp))
                 case Event.SlotChanged(peer=peer, slot=slot, csrc=csrc, timestamp=timestamp):
                     changes.append((PeerHandle(peer), slot, csrc, timestamp))
                 case Event.Connected(peer=peer):

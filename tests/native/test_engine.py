@@ -446,7 +446,7 @@ def test_strangers_leave_nothing_but_counted_drops(engine: Engine) -> None:
 # Figures
 
 
-def test_statistics_have_a_row_a_peer(engine: Engine) -> None:
+def test_statistics_have_a_row_a_peer_a_source_and_a_slot(engine: Engine) -> None:
     assert len(engine.statistics()) == 0
     talker = join(engine, 2**62 + 1, room=2**63 - 1, client=Client("1", engine.addresses[0]), source=microphone(csrc=5))
     listener = join(engine, 2, room=2**63 - 1, slots=[speaker(ssrc=77)])
@@ -454,13 +454,16 @@ def test_statistics_have_a_row_a_peer(engine: Engine) -> None:
     heard = len(listener.hear())
     rows = engine.statistics()
     assert isinstance(rows, np.ndarray)
-    assert sorted(rows["peer"]) == [2, 2**62 + 1]
+    assert sorted(rows["peer"]) == [2, 2, 2**62 + 1, 2**62 + 1]
     assert set(rows["room"]) == {2**63 - 1}
-    (spoken,), (received,) = rows[rows["peer"] != 2], rows[rows["peer"] == 2]
-    assert (spoken["packets_in"], spoken["packets_out"], spoken["level"]) == (1, 0, 33)
+    (spoken, source), (received, slot) = rows[rows["peer"] != 2], rows[rows["peer"] == 2]
+    assert [each["kind"] for each in (spoken, source, received, slot)] == [0, 1, 0, 2]
+    assert (spoken["packets_in"], spoken["packets_out"]) == (1, 0)
+    assert (source["csrc"], source["level"], source["packets_in"]) == (5, 33, 1)
     assert (received["packets_in"], received["packets_out"]) == (0, 1)
     assert received["bytes_out"] == heard + 16, "and the authentication tag"
-    assert list(rows["connected"]) == [1, 1]
+    assert (slot["slot"], slot["csrc"], slot["packets_out"]) == (0, 5, 1)
+    assert set(rows["connected"]) == {1}
 
 
 def test_counters_are_totals_and_the_worker_says_what_it_costs(engine: Engine) -> None:

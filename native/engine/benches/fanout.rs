@@ -74,6 +74,7 @@ impl Room {
             csrc: CSRC,
             mid: "0".into(),
             payload_type: PAYLOAD_TYPE,
+            red_payload_type: None,
             ssrc: Some(SSRC),
             level_extension: Some(LEVEL_EXTENSION),
             mid_extension: None,
@@ -82,6 +83,8 @@ impl Room {
             let slot = |index| SlotConfig {
                 ssrc: (peer as u32) << 8 | index,
                 payload_type: PAYLOAD_TYPE,
+                red_payload_type: None,
+                nack: false,
                 level_extension: Some(LEVEL_EXTENSION),
             };
             (0..8).map(slot).collect()

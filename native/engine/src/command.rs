@@ -2,13 +2,13 @@
 
 use std::sync::mpsc::SyncSender;
 
-use sfu::{Keys, Path, PeerConfig, PeerId, PeerStatistics, Rejected, RoomId};
+use sfu::{IceCredentials, Keys, Path, PeerConfig, PeerId, Placement, Rejected, Row};
 
 use crate::{counters::Counters, dtls::Terms, event::Reason};
 
 pub(crate) enum Command {
     AddPeer {
-        room: RoomId,
+        placement: Placement,
         peer: PeerId,
         config: Box<PeerConfig>,
         /// None for a peer whose keys come by `SetKeys` alone.
@@ -16,7 +16,16 @@ pub(crate) enum Command {
         reply: SyncSender<Result<(), Rejected>>,
     },
     RemovePeer(PeerId),
+    MovePeer(PeerId, Placement),
     SetMuted(PeerId, bool),
+    SetDeafened(PeerId, bool),
+    /// By CSRC.
+    SetIgnored(PeerId, Box<[u32]>),
+    RestartIce {
+        peer: PeerId,
+        credentials: Box<IceCredentials>,
+        reply: SyncSender<Result<(), Rejected>>,
+    },
     SetKeys {
         peer: PeerId,
         keys: Box<Keys>,
@@ -33,6 +42,6 @@ pub(crate) enum Command {
         datagram: Box<[u8]>,
     },
     Counters(SyncSender<Counters>),
-    Statistics(SyncSender<Vec<PeerStatistics>>),
+    Statistics(SyncSender<Vec<Row>>),
     Stop,
 }

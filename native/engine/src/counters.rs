@@ -51,6 +51,7 @@ impl Counters {
             ("drop_dtls_queue", self.drop_dtls_queue),
             ("drop_dtls_path", self.drop_dtls_path),
             ("drop_event_full", self.drop_event_full),
+            ("resent", self.core.resent),
             ("dtls_pending", self.dtls_pending),
             ("worker_cpu_ns", self.worker_cpu.as_nanos() as u64),
         ];

@@ -15,7 +15,7 @@ use std::{
 };
 
 use openssl::rand::rand_bytes;
-use sfu::{Keys, PeerConfig, PeerId, PeerStatistics, RoomId, Sfu};
+use sfu::{IceCredentials, Keys, PeerConfig, PeerId, Placement, RoomId, Row, Sfu, WorkerId};
 use thiserror::Error;
 
 use crate::{
@@ -98,7 +98,7 @@ impl Engine {
         let addresses = sockets.iter().map(|socket| socket.local_addr()).collect::<io::Result<_>>()?;
         let identity = Identity::new()?;
         let fingerprint = identity.fingerprint;
-        let mut seed = [0; 8];
+        let mut seed = [0; 12];
         rand_bytes(&mut seed)?;
 
         let shared = Arc::new(Shared { events: Arc::new(EventQueue::new()?), failure: OnceLock::new() });
@@ -113,7 +113,9 @@ impl Engine {
         };
         let core = sfu::Settings {
             audio_slots: settings.audio_slots,
-            seed: u64::from_ne_bytes(seed),
+            worker: WorkerId(0),
+            seed: u64::from_ne_bytes(*seed.first_chunk().expect("twelve bytes")),
+            timeline: u32::from_ne_bytes(*seed.last_chunk().expect("twelve bytes")),
             wall_clock: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         };
         let sfu = Sfu::new(core, Instant::now());
@@ -155,7 +157,8 @@ impl Engine {
     /// `set_keys` was called.
     pub fn add_peer(&self, room: RoomId, peer: PeerId, config: PeerConfig, terms: Option<Terms>) -> Result<(), Error> {
         let (config, terms) = (Box::new(config), terms.map(Box::new));
-        self.ask(|reply| Command::AddPeer { room, peer, config, terms, reply })?.map_err(Error::Rejected)
+        let placement = Placement { room, home: WorkerId(0) };
+        self.ask(|reply| Command::AddPeer { placement, peer, config, terms, reply })?.map_err(Error::Rejected)
     }
 
     /// Remove a peer; an unknown one is ignored.
@@ -166,6 +169,27 @@ impl Engine {
     /// Forward nothing of a peer's, or (false) all again; an unknown one is ignored.
     pub fn set_muted(&self, peer: PeerId, muted: bool) -> Result<(), Error> {
         ignore_closed(self.tell(Command::SetMuted(peer, muted)))
+    }
+
+    /// Send a peer nothing, or (false) all again; an unknown one is ignored.
+    pub fn set_deafened(&self, peer: PeerId, deafened: bool) -> Result<(), Error> {
+        ignore_closed(self.tell(Command::SetDeafened(peer, deafened)))
+    }
+
+    /// Whom a peer does not want to hear, by CSRC; an unknown peer is ignored.
+    pub fn set_ignored(&self, peer: PeerId, csrcs: Vec<u32>) -> Result<(), Error> {
+        ignore_closed(self.tell(Command::SetIgnored(peer, csrcs.into())))
+    }
+
+    /// Take a peer to another room; an unknown one is ignored.
+    pub fn move_peer(&self, peer: PeerId, room: RoomId) -> Result<(), Error> {
+        ignore_closed(self.tell(Command::MovePeer(peer, Placement { room, home: WorkerId(0) })))
+    }
+
+    /// New ICE credentials for a peer; the old ones count until its client nominates with the new.
+    pub fn restart_ice(&self, peer: PeerId, credentials: IceCredentials) -> Result<(), Error> {
+        let credentials = Box::new(credentials);
+        self.ask(|reply| Command::RestartIce { peer, credentials, reply })?.map_err(Error::Rejected)
     }
 
     /// Connect a peer that was added without DTLS: for benchmarks.
@@ -180,7 +204,7 @@ impl Engine {
     }
 
     /// One row a peer.
-    pub fn statistics(&self) -> Result<Vec<PeerStatistics>, Error> {
+    pub fn statistics(&self) -> Result<Vec<Row>, Error> {
         self.ask(Command::Statistics)
     }
 

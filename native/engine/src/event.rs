@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use sfu::PeerId;
+use sfu::{PeerId, RoomId};
 
 use crate::sys::EventFd;
 
@@ -29,7 +29,34 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
-    /// From `timestamp` on slot `slot` of `peer` carries `csrc`.
+    /// From `timestamp` on slot `slot` of the room carries `csrc`, for all peers with as many slots as the room.
+    RoomSlot {
+        /// Where.
+        room: RoomId,
+        /// Which of its slots.
+        slot: u8,
+        /// Who is heard there; 0: nobody.
+        csrc: u32,
+        /// RTP time on the slot's timeline, 48 kHz.
+        timestamp: u32,
+    },
+    /// Somebody who is heard begins to speak, or has ceased.
+    Speaking {
+        /// Where.
+        room: RoomId,
+        /// Who.
+        csrc: u32,
+        /// Which of both.
+        speaking: bool,
+    },
+    /// Who of a room is the dominant speaker now.
+    Dominant {
+        /// Where.
+        room: RoomId,
+        /// Who; 0: nobody.
+        csrc: u32,
+    },
+    /// From `timestamp` on slot `slot` of `peer`, which has fewer slots than the room, carries `csrc`.
     SlotChanged {
         /// The receiver.
         peer: PeerId,
@@ -81,7 +108,7 @@ impl EventQueue {
             self.readable.signal();
         }
         let before = fresh.len();
-        fresh.retain(|event| !matches!(event, Event::SlotChanged { .. }));
+        fresh.retain(|event| matches!(event, Event::Connected { .. } | Event::Closed { .. }));
         (before - fresh.len()) as u64
     }
 

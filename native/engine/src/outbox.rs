@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, net::UdpSocket, sync::Arc};
 
-use sfu::{ClosedReason, MAX_DATAGRAM, Output, Path, PeerId};
+use sfu::{ClosedReason, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerId, WorkerId, WorkerSet};
 
 use crate::{
     event::{Event, Reason},
@@ -61,7 +61,18 @@ impl Output for Outbox {
             sfu::Event::SlotChanged { peer, slot, csrc, timestamp } => {
                 Event::SlotChanged { peer, slot, csrc, timestamp }
             }
+            sfu::Event::RoomSlot { room, slot, csrc, timestamp } => Event::RoomSlot { room, slot, csrc, timestamp },
+            sfu::Event::Speaking { room, csrc, speaking } => Event::Speaking { room, csrc, speaking },
+            sfu::Event::Dominant { room, csrc } => Event::Dominant { room, csrc },
         };
         self.events.push_back(event);
+    }
+
+    fn relay(&mut self, _to: WorkerSet, _fill: impl FnOnce(&mut [u8; MAX_RELAY]) -> usize) {
+        unreachable!("a worker that is alone is every room's home");
+    }
+
+    fn note(&mut self, _to: WorkerId, _note: Note) {
+        unreachable!("a worker that is alone is every room's home");
     }
 }

@@ -145,15 +145,21 @@ impl Worker {
         let now = Instant::now();
         // A caller that no longer waits for its reply does not need it.
         match command {
-            Command::AddPeer { room, peer, config, terms, reply } => {
-                let added = self.sfu.add_peer(now, room, peer, *config);
+            Command::AddPeer { placement, peer, config, terms, reply } => {
+                let added = self.sfu.add_peer(now, placement, peer, *config, &mut self.out);
                 if let (Ok(()), Some(terms)) = (&added, terms) {
                     self.out.handshakes.expect(peer, terms);
                 }
                 let _ = reply.try_send(added);
             }
             Command::RemovePeer(peer) => self.remove(now, peer),
-            Command::SetMuted(peer, muted) => self.sfu.set_muted(now, peer, muted),
+            Command::MovePeer(peer, placement) => self.sfu.move_peer(now, peer, placement, &mut self.out),
+            Command::SetMuted(peer, muted) => self.sfu.set_muted(now, peer, muted, &mut self.out),
+            Command::SetDeafened(peer, deafened) => self.sfu.set_deafened(now, peer, deafened, &mut self.out),
+            Command::SetIgnored(peer, csrcs) => self.sfu.set_ignored(now, peer, &csrcs, &mut self.out),
+            Command::RestartIce { peer, credentials, reply } => {
+                let _ = reply.try_send(self.sfu.restart_ice(peer, *credentials));
+            }
             Command::SetKeys { peer, keys } => {
                 self.out.handshakes.complete(peer);
                 self.sfu.set_keys(peer, *keys, &mut self.out);
@@ -181,7 +187,7 @@ impl Worker {
 
     fn remove(&mut self, now: Instant, peer: PeerId) {
         self.out.handshakes.forget(peer, self.sfu.selected_path(peer));
-        self.sfu.remove_peer(now, peer);
+        self.sfu.remove_peer(now, peer, &mut self.out);
     }
 
     fn send_dtls(&mut self, peer: PeerId, path: Option<Path>, datagram: &[u8]) {

@@ -11,13 +11,16 @@ use pyo3::{
     sync::PyOnceLock,
     types::{IntoPyDict, PyDict, PyTuple},
 };
-use sfu::{PeerId, PeerStatistics, RoomId};
+use sfu::{IceCredentials, PeerId, RoomId, Row};
 
-use super::{event::Event, peer::Peer};
+use super::{
+    event::Event,
+    peer::{Peer, check_credentials},
+};
 use crate::{Error, MAX_ADDRESSES, Settings, engine};
 
 /// The columns of `statistics`, in order, in NumPy's notation. `row` writes them.
-const COLUMNS: [(&str, &str); 11] = [
+const COLUMNS: [(&str, &str); 15] = [
     ("peer", "u8"),
     ("room", "u8"),
     ("packets_in", "u8"),
@@ -27,12 +30,16 @@ const COLUMNS: [(&str, &str); 11] = [
     ("lost", "i8"),
     ("jitter", "f4"),
     ("rtt", "f4"),
+    ("csrc", "u4"),
+    ("kind", "u1"),
+    ("slot", "u1"),
+    ("worker", "u1"),
     ("level", "u1"),
     ("connected", "u1"),
 ];
 
-/// Bytes of a row: seven columns of 8, two of 4, two of 1, and what aligns the next row.
-const ROW: usize = 72;
+/// Bytes of a row: seven columns of 8, three of 4, five of 1, and what aligns the next row.
+const ROW: usize = 80;
 
 /// Threads and sockets. Raises OSError when an address cannot be bound.
 #[pyclass(frozen, module = "chorale_engine")]
@@ -95,6 +102,48 @@ impl Engine {
         py.detach(|| self.0.set_muted(PeerId(peer), muted)).map_err(error)
     }
 
+    /// Nothing is sent to a deafened peer.
+    fn set_deafened(&self, py: Python<'_>, peer: u64, deafened: bool) -> PyResult<()> {
+        py.detach(|| self.0.set_deafened(PeerId(peer), deafened)).map_err(error)
+    }
+
+    /// Whom a peer does not want to hear: the whole set.
+    fn set_ignored(&self, py: Python<'_>, peer: u64, csrcs: Vec<u32>) -> PyResult<()> {
+        if csrcs.len() > sfu::MAX_IGNORED {
+            return Err(PyValueError::new_err(format!("a peer ignores at most {}", sfu::MAX_IGNORED)));
+        }
+        py.detach(|| self.0.set_ignored(PeerId(peer), csrcs)).map_err(error)
+    }
+
+    /// The peer's transport stays; its room is another.
+    fn move_peer(&self, py: Python<'_>, peer: u64, room: u64) -> PyResult<()> {
+        if room > i64::MAX as u64 {
+            return Err(PyValueError::new_err("handles are below 2**63"));
+        }
+        py.detach(|| self.0.move_peer(PeerId(peer), RoomId(room))).map_err(error)
+    }
+
+    /// The old credentials count until the client nominates with the new. Raises ValueError.
+    #[pyo3(signature = (peer, *, local_ufrag, local_password, remote_ufrag, remote_password))]
+    fn restart_ice(
+        &self,
+        py: Python<'_>,
+        peer: u64,
+        local_ufrag: String,
+        local_password: String,
+        remote_ufrag: String,
+        remote_password: String,
+    ) -> PyResult<()> {
+        check_credentials([
+            ("local_ufrag", &local_ufrag),
+            ("local_password", &local_password),
+            ("remote_ufrag", &remote_ufrag),
+            ("remote_password", &remote_password),
+        ])?;
+        let credentials = IceCredentials { local_ufrag, local_password, remote_ufrag };
+        py.detach(|| self.0.restart_ice(PeerId(peer), credentials)).map_err(error)
+    }
+
     /// Totals since the start and gauges of now.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         py.detach(|| self.0.counters()).map_err(error)?.entries().into_py_dict(py)
@@ -127,7 +176,7 @@ fn columns(py: Python<'_>) -> PyResult<&Bound<'_, PyArrayDescr>> {
 }
 
 /// One row, in the order of `COLUMNS` and the byte order of this machine.
-fn row(statistics: &PeerStatistics) -> [u8; ROW] {
+fn row(statistics: &Row) -> [u8; ROW] {
     let mut row = [0; ROW];
     let mut end = 0;
     let mut put = |bytes: &[u8]| {
@@ -143,7 +192,9 @@ fn row(statistics: &PeerStatistics) -> [u8; ROW] {
     put(&statistics.lost.to_ne_bytes());
     put(&statistics.jitter.to_ne_bytes());
     put(&statistics.rtt.to_ne_bytes());
-    put(&[statistics.level, u8::from(statistics.connected)]);
+    put(&statistics.csrc.to_ne_bytes());
+    let worker = 0;
+    put(&[statistics.kind as u8, statistics.slot, worker, statistics.level, u8::from(statistics.connected)]);
     row
 }
 

@@ -1,6 +1,6 @@
 //! One virtual client: it seals what it says and opens what it hears.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
 use sfu::demux::{Kind, classify};
@@ -13,6 +13,9 @@ use sfu::{Keys, MAX_DATAGRAM, Path, PeerConfig, PeerId, RoomId, SlotConfig, Sour
 pub const FRAME: u32 = 960;
 /// What the room sends for 20 ms of silence.
 pub const SILENCE: &[u8] = &[0xF8, 0xFF, 0xFE];
+
+/// Datagrams in which a repetition is looked for.
+const RECENT: usize = 64;
 
 /// What kind of client joins.
 #[derive(Clone)]
@@ -27,6 +30,10 @@ pub struct Setup {
     pub sends_level: bool,
     /// The MID extension is negotiated.
     pub sends_mid: bool,
+    /// RED is negotiated, both ways.
+    pub red: bool,
+    /// It may ask for packets again.
+    pub nack: bool,
 }
 
 impl Default for Setup {
@@ -39,6 +46,8 @@ impl Default for Setup {
             names_ssrc: true,
             sends_level: true,
             sends_mid: true,
+            red: false,
+            nack: false,
         }
     }
 }
@@ -111,6 +120,10 @@ pub struct Client {
     pub compounds: Vec<Vec<u8>>,
     /// STUN.
     pub answers: Vec<Vec<u8>>,
+    /// Sealed RTP, the latest.
+    recent: VecDeque<Vec<u8>>,
+    /// Sealed RTP that came once more, byte for byte.
+    pub resent: Vec<Vec<u8>>,
 }
 
 impl Client {
@@ -120,6 +133,8 @@ impl Client {
             .map(|slot| SlotConfig {
                 ssrc: 0x5000_0000 + n * 0x100 + slot,
                 payload_type: 96 + (n % 20) as u8,
+                red_payload_type: setup.red.then_some(63),
+                nack: setup.nack,
                 level_extension: (n % 5 != 4).then_some(1 + (n % 14) as u8),
             })
             .collect();
@@ -149,6 +164,8 @@ impl Client {
             heard: Vec::new(),
             compounds: Vec::new(),
             answers: Vec::new(),
+            recent: VecDeque::new(),
+            resent: Vec::new(),
             setup,
         }
     }
@@ -158,6 +175,7 @@ impl Client {
             csrc: self.csrc,
             mid: "0".into(),
             payload_type: self.payload_type,
+            red_payload_type: self.setup.red.then_some(63),
             ssrc: self.setup.names_ssrc.then_some(self.ssrc),
             level_extension: self.setup.sends_level.then_some(self.level_extension),
             mid_extension: self.setup.sends_mid.then_some(self.mid_extension),
@@ -265,12 +283,18 @@ impl Client {
     pub fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
         match classify(&datagram) {
             Kind::Stun => self.answers.push(datagram),
+            Kind::Rtp if self.recent.contains(&datagram) => self.resent.push(datagram),
             Kind::Rtp => {
+                self.recent.push_back(datagram.clone());
+                if self.recent.len() > RECENT {
+                    self.recent.pop_front();
+                }
                 let opened = self.inbound.unprotect(&mut datagram).expect("the client can open what it is sent");
                 let (header, packet) = (opened.header, &datagram[..opened.len]);
                 assert!(self.seals.insert((header.ssrc, opened.index)), "sealed twice: {header:?} {}", opened.index);
                 let slot = self.slots.iter().find(|slot| slot.ssrc == header.ssrc).expect("an SSRC of its slots");
-                assert_eq!(header.payload_type, slot.payload_type);
+                let red = Some(header.payload_type) == slot.red_payload_type;
+                assert!(red || header.payload_type == slot.payload_type);
                 let level = slot.level_extension.and_then(|id| header.extension(packet, id));
                 self.heard.push(Heard {
                     at: now,

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 use check::Check;
 use client::{Client, Rtp, Setup};
 use sfu::drops::Drop;
-use sfu::{Event, MAX_DATAGRAM, Output, Path, PeerId, PeerStatistics, Rejected, Settings, Sfu};
+use sfu::{
+    Event, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerId, Placement, Rejected, Row, RowKind, Settings, Sfu,
+    WorkerId, WorkerSet,
+};
 
 pub const MS: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -26,6 +29,8 @@ pub struct Recorder {
     pub sent: Vec<(Path, Vec<u8>)>,
     pub dtls: Vec<(PeerId, Vec<u8>)>,
     pub events: Vec<Event>,
+    pub relayed: Vec<(WorkerSet, Vec<u8>)>,
+    pub notes: Vec<(WorkerId, Note)>,
 }
 
 impl Output for Recorder {
@@ -44,6 +49,21 @@ impl Output for Recorder {
     fn event(&mut self, event: Event) {
         self.events.push(event);
     }
+
+    fn relay(&mut self, to: WorkerSet, fill: impl FnOnce(&mut [u8; MAX_RELAY]) -> usize) {
+        let mut buf = [0xEE; MAX_RELAY];
+        let len = fill(&mut buf);
+        self.relayed.push((to, buf[..len].to_vec()));
+    }
+
+    fn note(&mut self, to: WorkerId, note: Note) {
+        self.notes.push((to, note));
+    }
+}
+
+/// Of a worker that is alone.
+pub fn settings(audio_slots: usize, seed: u64) -> Settings {
+    Settings { worker: WorkerId(0), audio_slots, seed, timeline: 0x8000_0000 ^ seed as u32, wall_clock: WALL_CLOCK }
 }
 
 pub struct World {
@@ -54,6 +74,7 @@ pub struct World {
     pub sink: Recorder,
     /// Who sits at an address.
     pub routes: HashMap<Path, usize>,
+    audio_slots: usize,
     deadline: Option<Instant>,
     transactions: u64,
     /// Events already looked at.
@@ -61,6 +82,8 @@ pub struct World {
     /// Datagrams and their bytes, into the node and out of it.
     pub sent: (u64, u64),
     pub received: (u64, u64),
+    /// Bytes out of the node, by where they went.
+    pub bytes_to: HashMap<Path, usize>,
 }
 
 impl World {
@@ -71,31 +94,34 @@ impl World {
     pub fn seeded(audio_slots: usize, seed: u64) -> Self {
         let start = Instant::now();
         Self {
-            sfu: Sfu::new(Settings { audio_slots, seed, wall_clock: WALL_CLOCK }, start),
+            sfu: Sfu::new(settings(audio_slots, seed), start),
             now: start,
             start,
             clients: Vec::new(),
             sink: Recorder::default(),
             routes: HashMap::new(),
+            audio_slots,
             deadline: None,
             transactions: 0,
             looked_at: 0,
             sent: (0, 0),
             received: (0, 0),
+            bytes_to: HashMap::new(),
         }
     }
 
     /// A client that the node expects and that has not yet done anything.
     pub fn add(&mut self, setup: Setup) -> usize {
         let client = Client::new(self.clients.len() as u64 + 1, setup, self.now);
-        self.sfu.add_peer(self.now, client.room, client.id, client.config()).expect("a peer like any other");
+        self.try_add(&client).expect("a peer like any other");
         self.clients.push(client);
         self.pump();
         self.clients.len() - 1
     }
 
     pub fn try_add(&mut self, client: &Client) -> Result<(), Rejected> {
-        self.sfu.add_peer(self.now, client.room, client.id, client.config())
+        let placement = Placement { room: client.room, home: WorkerId(0) };
+        self.sfu.add_peer(self.now, placement, client.id, client.config(), &mut self.sink)
     }
 
     /// A client to which media flows.
@@ -120,12 +146,12 @@ impl World {
     pub fn leave(&mut self, client: usize) {
         self.clients[client].connected = false;
         self.clients[client].gone = true;
-        self.sfu.remove_peer(self.now, self.clients[client].id);
+        self.sfu.remove_peer(self.now, self.clients[client].id, &mut self.sink);
         self.pump();
     }
 
     pub fn mute(&mut self, client: usize, muted: bool) {
-        self.sfu.set_muted(self.now, self.clients[client].id, muted);
+        self.sfu.set_muted(self.now, self.clients[client].id, muted, &mut self.sink);
         self.pump();
     }
 
@@ -204,6 +230,7 @@ impl World {
         for (path, datagram) in std::mem::take(&mut self.sink.sent) {
             self.received.0 += 1;
             self.received.1 += datagram.len() as u64;
+            *self.bytes_to.entry(path).or_default() += datagram.len();
             let client = *self.routes.get(&path).expect("somebody sits at every address that is sent to");
             self.clients[client].receive(self.now, datagram);
         }
@@ -232,18 +259,34 @@ impl World {
         self.sfu.counters().drops.get(reason)
     }
 
-    pub fn statistics(&self, client: usize) -> PeerStatistics {
+    pub fn rows(&self, client: usize) -> Vec<Row> {
         let mut rows = Vec::new();
         self.sfu.statistics(&mut rows);
         let id = self.clients[client].id;
-        rows.into_iter().find(|row| row.peer == id).expect("a row for everybody")
+        rows.retain(|row| row.peer == id);
+        rows
+    }
+
+    /// Of the peer itself.
+    pub fn statistics(&self, client: usize) -> Row {
+        self.row(client, RowKind::Peer)
+    }
+
+    /// The first of its kind.
+    pub fn row(&self, client: usize, kind: RowKind) -> Row {
+        self.rows(client).into_iter().find(|row| row.kind == kind).expect("a row for everybody")
     }
 
     /// What changed in the slots of `client`, in order: (slot, csrc, timestamp).
     pub fn slot_changes(&self, client: usize) -> Vec<(u8, u32, u32)> {
-        let id = self.clients[client].id;
+        let client = &self.clients[client];
         let mine = self.sink.events.iter().filter_map(|event| match *event {
-            Event::SlotChanged { peer, slot, csrc, timestamp } if peer == id => Some((slot, csrc, timestamp)),
+            Event::SlotChanged { peer, slot, csrc, timestamp } if peer == client.id => Some((slot, csrc, timestamp)),
+            Event::RoomSlot { room, slot, csrc, timestamp }
+                if room == client.room && client.slots.len() >= self.audio_slots =>
+            {
+                Some((slot, csrc, timestamp))
+            }
             _ => None,
         });
         mine.collect()
@@ -278,6 +321,7 @@ impl World {
         assert!(dropped <= counters.datagrams_in);
         let mut rows = Vec::new();
         self.sfu.statistics(&mut rows);
+        rows.retain(|row| row.kind == RowKind::Peer);
         assert_eq!(rows.len() as u64, counters.peers);
         for row in rows {
             let client = self.clients.iter().find(|client| client.id == row.peer).expect("only those who joined");

@@ -80,6 +80,7 @@ impl Script {
             names_ssrc: flags & 32 == 0,
             sends_level: flags & 64 == 0,
             sends_mid: true,
+            ..Setup::default()
         });
     }
 
