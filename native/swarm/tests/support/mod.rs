@@ -26,6 +26,11 @@ impl Node {
         Ok(Node { engine: Engine::start(&settings)?, next: AtomicU64::new(1) })
     }
 
+    /// Of the next peer.
+    pub fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Add a peer to a room; the session is the client's side of it.
     #[allow(dead_code, reason = "not everybody who shares this file needs it")]
     pub fn admit(
@@ -35,7 +40,7 @@ impl Node {
         publishes: bool,
         slots: usize,
     ) -> Result<Session, Box<dyn Error>> {
-        let peer = self.next.fetch_add(1, Ordering::Relaxed);
+        let peer = self.number();
         let remote = self.engine.addresses()[0];
         let (config, session) = describe(peer, remote, self.engine.fingerprint(), publishes, slots);
         let fingerprints = Fingerprints::new([("sha-256", &identity.fingerprint()[..])])?;
