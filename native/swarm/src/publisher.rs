@@ -119,8 +119,9 @@ impl Publisher {
 
     /// Frames until something is sent again after silence.
     fn pause(&self, elapsed: Duration) -> u64 {
-        let left = self.microphone.pattern.turn_left(elapsed).unwrap_or(Duration::MAX);
-        (left.as_nanos().div_ceil(FRAME.as_nanos()) as u64).clamp(1, DTX_FRAMES)
+        let turn = self.microphone.pattern.turn_left(elapsed);
+        let frames = turn.map(|left| left.as_nanos().div_ceil(FRAME.as_nanos()) as u64);
+        frames.map_or(DTX_FRAMES, |frames| frames.clamp(1, DTX_FRAMES))
     }
 
     fn send(&mut self, now: Instant, talks: bool, srtp: &Outbound, out: &mut impl Output) {

@@ -92,14 +92,14 @@ fn everybody_hears_those_who_talk_and_nothing_is_lost() {
 #[test]
 fn turns_change_who_is_heard() {
     let mut crowd = Crowd::new();
-    let pattern = Pattern::new(3, 1, Duration::from_millis(400));
+    let pattern = Pattern::new(3, 1, Duration::from_millis(800));
     for member in 0..3 {
         let session = crowd.session(true, 0);
         crowd.join(session, pattern, member);
     }
     let session = crowd.session(false, 1);
     crowd.join(session, pattern, 0);
-    crowd.wait_until(|progress| progress.connected == 4 && progress.received > 150);
+    crowd.wait_until(|progress| progress.connected == 4 && progress.received > 120);
     let (outcomes, _) = crowd.stop();
     assert_eq!(outcomes[3].statistics.csrcs, [1, 2, 3]);
 }
