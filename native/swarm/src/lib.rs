@@ -10,6 +10,7 @@
 
 mod client;
 mod clock;
+mod descriptors;
 mod dtls;
 pub mod dump;
 pub mod histogram;
@@ -29,6 +30,7 @@ mod worker;
 
 pub use client::{Client, Failure, Output, Packet, State, Statistics};
 pub use clock::Clock;
+pub use descriptors::allow_descriptors;
 pub use dtls::{Identity, Material};
 pub use listener::StreamStatistics;
 pub use publisher::Microphone;

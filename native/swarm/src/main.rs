@@ -11,12 +11,11 @@ use std::{
 };
 
 use clap::Parser;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
 };
-use swarm::{dump::Dump, voice::Voice};
+use swarm::{allow_descriptors, dump::Dump, voice::Voice};
 
 use crate::options::{Options, Planned};
 
@@ -66,17 +65,4 @@ fn prepare(options: &Options) -> Result<Prepared, String> {
         flag::register(signal, Arc::clone(&interrupted)).map_err(|error| error.to_string())?;
     }
     Ok((plan, voice, dump, interrupted))
-}
-
-/// Raise the soft limit of open files, if it is below.
-fn allow_descriptors(needed: u64) -> Result<(), String> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    let highest = limit.maximum.unwrap_or(needed).min(needed);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(highest), maximum: limit.maximum })
-        .ok()
-        .filter(|()| highest >= needed)
-        .ok_or_else(|| format!("so many peers need {needed} open files and {highest} are allowed: see ulimit -n"))
 }
