@@ -4,7 +4,7 @@ ApiError
 ├── BadId, MalformedJson, InvalidBody, InvalidQuery, BodyTooLarge, UnsupportedMediaType,
 │   MethodNotAllowed, UpgradeRequired
 ├── Unauthorized, BadCredentials, UsernameTaken, MissingPermissions, RateLimited
-├── UnknownServer, UnknownChannel, UnknownInvite, NotAVoiceChannel, TooMany
+├── UnknownServer, UnknownChannel, UnknownInvite, UnknownStreamKey, NotAVoiceChannel, TooMany
 └── NoMediaNode, Unavailable
 """
 
@@ -120,6 +120,12 @@ class UnknownInvite(ApiError):
     """Also raised when the invite has expired or is used up."""
 
     code, status, message = ErrorCode.UNKNOWN_INVITE, 404, "This invite does not exist or has expired."
+
+
+class UnknownStreamKey(ApiError):
+    """Also raised when the key is somebody else's, or was revoked."""
+
+    code, status, message = ErrorCode.UNKNOWN_STREAM_KEY, 404, "You have no such stream key here."
 
 
 class NotAVoiceChannel(ApiError):

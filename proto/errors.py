@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_SERVER = "unknown_server"  # 404
     UNKNOWN_CHANNEL = "unknown_channel"  # 404
     UNKNOWN_INVITE = "unknown_invite"  # 404: also expired or used up
+    UNKNOWN_STREAM_KEY = "unknown_stream_key"  # 404: also somebody else's
     NOT_A_VOICE_CHANNEL = "not_a_voice_channel"  # 400
     TOO_MANY = "too_many"  # 400: a limit of the product
 

@@ -1,13 +1,14 @@
 """Voice sessions, a core: from what was admitted and what the node reports to who is where.
 
 A session is pending from `join` until the node reports that it started; only then is it announced. A user has one
-active session: one that starts ends the user's others.
+active session of their own: one that starts ends the others. Beside it there may be what was made with stream keys: an
+encoder that comes back ends its own earlier session, and players do not mind each other.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from proto.ids import ChannelId, ServerId, SessionId, UserId
+from proto.ids import ChannelId, ServerId, SessionId, StreamKeyId, UserId
 from proto.media import GRANT_SECONDS, EndReason, EndSession, SessionEnded, SessionMuted, SessionStarted
 from proto.rest import VoiceState
 
@@ -24,10 +25,16 @@ class VoiceSession:
     user_id: UserId
     start_time: datetime  # while pending: of the join
     muted: bool = False
+    key_id: StreamKeyId | None = None  # of the stream key it was made with; None: by a grant from `join`
+    publishes: bool = True
 
     @property
     def state(self) -> VoiceState:
         return VoiceState(self.session_id, self.channel_id, self.user_id, self.start_time, self.muted)
+
+    def replaces(self, other: "VoiceSession") -> bool:
+        same = self.user_id == other.user_id and self.key_id == other.key_id
+        return same and (self.key_id is None or (self.publishes and other.publishes))
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class VoiceSessions:
             return []
         session = replace(pending, start_time=now, muted=event.muted)
         effects: list[Effect] = []
-        for other in [each for each in self._active.values() if each.user_id == session.user_id]:
+        for other in [each for each in self._active.values() if session.replaces(each)]:
             effects += self.end(other.session_id, "replaced", now)
         self._active[session.session_id] = session
         return [*effects, Announce(session, present=True)]
@@ -95,12 +102,23 @@ class VoiceSessions:
         return [*gone, EndSession(session_id, reason)]
 
     def leave(self, user_id: UserId, channel_id: ChannelId, now: datetime) -> list[Effect]:
-        """Ends the user's sessions in this channel, pending ones too."""
+        """Ends the user's sessions in this channel, pending ones too. What a stream key was given to stays."""
         effects: list[Effect] = []
         for each in [*self._active.values(), *self._pending.values()]:
-            if each.user_id == user_id and each.channel_id == channel_id:
+            if each.user_id == user_id and each.channel_id == channel_id and each.key_id is None:
                 effects += self.end(each.session_id, "left", now)
         return effects
+
+    def of_key(self, key_id: StreamKeyId) -> list[VoiceSession]:
+        """Pending ones too."""
+        return [each for each in [*self._active.values(), *self._pending.values()] if each.key_id == key_id]
+
+    def keys(self) -> set[StreamKeyId]:
+        """Those with which something was made that is not over."""
+        return {each.key_id for each in [*self._active.values(), *self._pending.values()] if each.key_id is not None}
+
+    def end_of_key(self, key_id: StreamKeyId, now: datetime) -> list[Effect]:
+        return [effect for each in self.of_key(key_id) for effect in self.end(each.session_id, "removed", now)]
 
     def lost(self) -> list[Effect]:
         """The node is gone, and everybody on it."""
