@@ -1,5 +1,6 @@
 """Settings: `CHORALE_*` variables, or one TOML file named by `CHORALE_CONFIG`. A variable wins over the file."""
 
+import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
@@ -119,10 +120,8 @@ def _ice(given: Mapping[str, Any]) -> IceConfig:
     if secret and not turn:
         raise SettingsError(f"{PREFIX}TURN_SECRET is set without {PREFIX}TURN_URLS: name the servers that know it.")
     lifetime = str(given["turn_lifetime"] or 24 * 3600)
-    if not lifetime.isascii() or not lifetime.isdigit() or not 60 <= int(lifetime[:9]) <= 30 * 86400:
-        raise SettingsError(
-            f"{PREFIX}TURN_LIFETIME is {lifetime!r}, which is not a number of seconds from a minute on."
-        )
+    if not re.fullmatch("[0-9]{2,7}", lifetime) or not 60 <= int(lifetime) <= 30 * 86400:
+        raise SettingsError(f"{PREFIX}TURN_LIFETIME is {lifetime!r}, which is not seconds, from a minute to a month.")
     return IceConfig(stun, turn, secret.encode(), timedelta(seconds=int(lifetime)))
 
 

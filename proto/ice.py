@@ -1,7 +1,7 @@
-"""STUN and TURN servers as clients are told of them: URLs (RFC 7064, RFC 7065), and credentials that end by themselves.
+"""STUN and TURN servers as clients are told of them: URLs (RFC 7064, RFC 7065), and credentials that expire.
 
-TURN credentials are those of coturn's `use-auth-secret` (draft-uberti-behave-turn-rest-00): the user name says until when
-it counts, the password proves that somebody wrote it who knows the secret.
+TURN credentials are those of coturn's `use-auth-secret` (draft-uberti-behave-turn-rest-00): the user name says until
+when it counts, the password proves that somebody wrote it who knows the secret.
 """
 
 import hmac

@@ -23,8 +23,8 @@ GRANT_ALGORITHM = "EdDSA"
 
 
 class Authorize(Struct, frozen=True):
-    """A node asks: whom does this stream key let into this channel? Answered by `Claims`, as a grant would have them, or
-    by `Denied`."""
+    """A node asks: whom does this stream key let into this channel? Answered by `Claims`, as those of a grant, or by
+    `Denied`."""
 
     channel_id: UUID
     stream_key: str
@@ -32,7 +32,7 @@ class Authorize(Struct, frozen=True):
 
 
 class Denied(Struct, frozen=True):
-    reason: Literal["unknown_key", "wrong_channel", "unknown_channel", "too_many"]
+    reason: Literal["unknown_key", "wrong_channel", "unknown_channel", "too_many"]  # unknown: or hidden from the member
 
 
 EndReason = Literal["left", "replaced", "removed", "lost", "shutdown"]

@@ -59,6 +59,7 @@ class KeyHolder(Struct, frozen=True):
 
     key_id: StreamKeyId
     digest: bytes  # SHA-256 of the key
+    server_id: ServerId
     channel_id: ChannelId
     user_id: UserId
 
@@ -90,7 +91,9 @@ class Reader(Protocol):
     async def stream_keys(self, channel_id: ChannelId, user_id: UserId) -> list[StreamKey]:
         """A member's, oldest first."""
 
-    async def key_holder(self, digest: bytes) -> KeyHolder | None: ...
+    async def key_holder(self, digest: bytes) -> KeyHolder | None:
+        """Who is no member any more, and a channel that is gone, have no keys."""
+
     async def live_keys(self, key_ids: Collection[StreamKeyId]) -> set[StreamKeyId]:
         """Those of them that were not revoked."""
 

@@ -8,9 +8,8 @@ from uuid import UUID
 
 import structlog
 
-from control_plane import access
 from control_plane.bus.ports import Bus
-from control_plane.errors import NoMediaNode, UnknownChannel
+from control_plane.errors import NoMediaNode
 from control_plane.events import voice_state_changed
 from control_plane.store.ports import Store
 from control_plane.voice.grants import Grants
@@ -90,19 +89,15 @@ class Voice:
             return Denied("unknown_channel")
         async with self._store.read() as view:
             holder = await view.key_holder(wanted)
-            if holder is None or not compare_digest(holder.digest, wanted):
-                return Denied("unknown_key")
-            if holder.channel_id != question.channel_id:
-                return Denied("wrong_channel")
-            try:
-                channel = await access.channel(view, holder.user_id, holder.channel_id)
-            except UnknownChannel:
-                return Denied("unknown_channel")
+        if holder is None or not compare_digest(holder.digest, wanted):
+            return Denied("unknown_key")
+        if holder.channel_id != question.channel_id:
+            return Denied("wrong_channel")
         if len(self._sessions.of_key(holder.key_id)) >= MAX_SESSIONS:
             return Denied("too_many")
         session = VoiceSession(
             SessionId(self._mint()),
-            ServerId(channel.server_id),
+            holder.server_id,
             holder.channel_id,
             holder.user_id,
             self._now(),
