@@ -5,6 +5,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -25,13 +27,16 @@ from data_plane.directory import (
     Tell,
 )
 from data_plane.grants import BadGrant, verify
-from data_plane.link import Link
-from data_plane.sdp import AudioLine, BadOffer, Local, Offer, Role, describe
+from data_plane.link import Link, LinkDown
+from data_plane.sdp import AudioLine, BadOffer, Candidate, Local, Offer, Role, describe
 from data_plane.settings import NodeSettings
 from data_plane.signalling import Client, Refusal, Signalling
 from data_plane.stats import stats_route
-from proto.media import EndReason, MediaEvent
-from proto.signalling import AUDIO_SLOTS, Join, Joined
+from data_plane.whip import Restarted, whip_routes
+from proto.ice import IceConfig
+from proto.media import Authorize, Claims, Denied, EndReason, MediaEvent, SessionEnded
+from proto.rest import IceServer
+from proto.signalling import AUDIO_SLOTS, FromNode, Join, Joined
 
 log = structlog.get_logger()
 
@@ -44,13 +49,31 @@ EVENTS_AT_ONCE = 1024
 FAREWELL = 1
 
 
+class Told(Protocol):
+    """Whoever hears what becomes of a stay."""
+
+    def tell(self, frame: FromNode) -> None: ...
+    def hang_up(self) -> None:
+        """The stay is over."""
+
+
 class Node:
     """`running()` is its life; everything else works only inside of it."""
 
-    def __init__(self, settings: NodeSettings, *, node_id: str, link: Link, grant_key: Ed25519PublicKey) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        *,
+        node_id: str,
+        link: Link,
+        grant_key: Ed25519PublicKey,
+        ice: IceConfig | None = None,
+    ) -> None:
+        """`ice`: STUN and TURN servers that WHIP and WHEP clients are told of."""
         self._settings, self._node_id, self._link, self._grant_key = settings, node_id, link, grant_key
+        self._ice = ice or IceConfig()
         self._directory = Directory()
-        self._clients: dict[UUID, Client] = {}
+        self._clients: dict[UUID, Told] = {}
         self._engine: Engine | None = None
         self._reports: asyncio.Queue[MediaEvent] = asyncio.Queue()
         self._signalling = Signalling(self)
@@ -66,15 +89,17 @@ class Node:
     @property
     def announced(self) -> list[str]:
         """Where clients are told to send media, as address:port."""
-        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
+        found = [(each.address, each.port) for each in self._candidates if not each.tcp]
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found]
 
     @property
-    def _candidates(self) -> list[tuple[str, int]]:
+    def _candidates(self) -> list[Candidate]:
         bound = self.engine.addresses
-        return [(host, bound[0][1]) for host in self._settings.announce] or bound
+        places = [(host, bound[0][1]) for host in self._settings.announce] or bound
+        return [Candidate(host, port) for host, port in places]
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [WebSocketRoute(SIGNALLING_PATH, self._signalling), stats_route(self.counters)]
+        return [WebSocketRoute(SIGNALLING_PATH, self._signalling), *whip_routes(self), stats_route(self.counters)]
 
     def counters(self) -> dict[str, int]:
         """The engine's, and gauges of our own: stays, and open signalling sockets, before their join too."""
@@ -122,28 +147,59 @@ class Node:
                 await asyncio.wait_for(done, FAREWELL)
         await self._link.close()
 
-    # What clients ask, through `data_plane.signalling`.
+    # What clients ask, through `data_plane.signalling` and `data_plane.whip`.
 
     def join(self, frame: Join, client: Client) -> Joined:
         """Let a client in. Raises `Refusal`, and has then changed nothing."""
+        claims = self._granted(frame.grant)
         try:
-            claims = verify(frame.grant, key=self._grant_key, node_id=self._node_id)
             offer = Offer.parse(frame.offer)
-        except BadGrant as wrong:
-            raise Refusal(wrong.code) from None
         except BadOffer as wrong:
             raise Refusal("bad_offer", str(wrong)) from None
+        return self.enter(claims, offer, client)
+
+    def _granted(self, grant: str) -> Claims:
+        """Raises `Refusal`."""
+        try:
+            return verify(grant, key=self._grant_key, node_id=self._node_id)
+        except BadGrant as wrong:
+            raise Refusal(wrong.code) from None
+
+    async def authorize(self, channel_id: UUID, bearer: str, *, publishes: bool) -> Claims:
+        """Whom a bearer lets into this channel: a grant, or a stream key (they have no dot). Raises `Refusal`."""
+        if "." in bearer:
+            claims = self._granted(bearer)
+            if claims.room != channel_id:
+                raise Refusal("wrong_channel")
+            return claims
+        try:
+            answer = await self._link.authorize(Authorize(channel_id, bearer, publishes))
+        except LinkDown:
+            raise Refusal("unavailable") from None
+        if isinstance(answer, Denied):
+            raise Refusal(answer.reason)
+        return answer
+
+    def spoil(self, claims: Claims) -> None:
+        """What a stream key was answered with came to nothing: the control plane need not wait for it."""
+        self._reports.put_nowait(SessionEnded(claims.sid, "lost"))
+
+    def enter(
+        self, claims: Claims, offer: Offer, client: Told, *, publishes: bool = True, receives: bool = True
+    ) -> Joined:
+        """Raises `Refusal`, and has then changed nothing."""
         if not self._open or len(self._directory) >= MAX_STAYS:
             raise Refusal("full")
-        slots = offer.slots(AUDIO_SLOTS)
+        microphone = offer.microphone if publishes else None
+        slots = offer.slots(AUDIO_SLOTS) if receives else []
         try:
             mids = [line.mid for line in slots]
             stay = self._directory.join(claims, mids, random=_random_words(), now=time.monotonic())
         except GrantUsed:
             raise Refusal("used_grant") from None
         try:
-            local = self._local(offer.microphone, slots)
-            self.engine.add_peer(room=stay.room, peer=stay.peer, config=_peer(stay, offer, local, slots))
+            local = self._local(microphone, slots)
+            self.engine.add_peer(room=stay.room, peer=stay.peer, config=_peer(stay, offer, local, microphone, slots))
         except ValueError as wrong:
             self._directory.undo(stay)
             raise Refusal("bad_offer", str(wrong)) from None
@@ -170,6 +226,24 @@ class Node:
             slot_ssrcs=dict(zip((line.mid for line in slots), _distinct(len(slots)), strict=True)),
             session=secrets.randbits(62),
         )
+
+    def restart_ice(self, session_id: UUID, *, ufrag: str, password: str) -> Restarted:
+        """New credentials of the client are answered with new ones of ours. Raises ValueError, with nothing changed."""
+        stay = self._directory.stay(session_id)
+        if stay is None:
+            raise ValueError("there is no such stay")
+        ours = Restarted(secrets.token_hex(8), secrets.token_hex(16), self._candidates)
+        self.engine.restart_ice(
+            stay.peer,
+            local_ufrag=ours.ufrag,
+            local_password=ours.password,
+            remote_ufrag=ufrag,
+            remote_password=password,
+        )
+        return ours
+
+    def ice_servers(self, session_id: UUID) -> Sequence[IceServer]:
+        return self._ice.servers(session_id, datetime.now(UTC))
 
     def mute(self, session_id: UUID, muted: bool) -> None:
         stay = self._directory.stay(session_id)
@@ -235,9 +309,8 @@ class Node:
                         client.hang_up()
 
 
-def _peer(stay: Stay, offer: Offer, local: Local, slots: Sequence[AudioLine]) -> Peer:
+def _peer(stay: Stay, offer: Offer, local: Local, microphone: AudioLine | None, slots: Sequence[AudioLine]) -> Peer:
     """What the engine must know of a client. Raises ValueError."""
-    microphone = offer.microphone
     return Peer(
         local_ufrag=local.ufrag,
         local_password=local.password,
@@ -251,12 +324,19 @@ def _peer(stay: Stay, offer: Offer, local: Local, slots: Sequence[AudioLine]) ->
             csrc=stay.csrc,
             mid=microphone.mid,
             payload_type=microphone.payload_type,
+            red_payload_type=microphone.red_payload_type,
             ssrc=microphone.ssrc,
             level_extension=microphone.level_extension,
             mid_extension=microphone.mid_extension,
         ),
         slots=[
-            Slot(ssrc=local.slot_ssrcs[line.mid], payload_type=line.payload_type, level_extension=line.level_extension)
+            Slot(
+                ssrc=local.slot_ssrcs[line.mid],
+                payload_type=line.payload_type,
+                red_payload_type=line.red_payload_type,
+                nack=line.nack,
+                level_extension=line.level_extension,
+            )
             for line in slots
         ],
         cname=local.cname,

@@ -45,10 +45,12 @@ _GONE = (WebSocketDisconnect, ConnectionError, TimeoutError)
 
 
 class Refusal(Exception):
-    """A join that did not happen. `code` is one of `proto.signalling.REFUSALS`."""
+    """A join that did not happen. `code` is one of `proto.signalling.REFUSALS`, of which those about stream keys never
+    concern a WebSocket."""
 
     def __init__(self, code: str, detail: str | None = None) -> None:
         super().__init__(code)
+        self.code = code
         self.frame = Refused(code, f"{REFUSALS[code]}: {detail}" if detail else REFUSALS[code])
 
 
