@@ -63,6 +63,7 @@ class Stay:
     peer: PeerHandle
     csrc: int
     slot_mids: list[str]  # by slot index
+    worker: int = 0  # of the engine, that serves the peer
     muted: bool = False
     connected: bool = False
 
@@ -132,9 +133,9 @@ class Directory:
         """
         if self._spent.holds(claims.jti, now) or self._ended.holds(claims.sid, now) or claims.sid in self._stays:
             raise GrantUsed
-        room = self._rooms.get(claims.room) or _Room(RoomHandle(self._handle()))
+        room = self._rooms.get(claims.room) or _Room(RoomHandle(self.handle()))
         csrc = next(number for number in random if number and number not in room.csrcs)
-        stay = Stay(claims, room.handle, PeerHandle(self._handle()), csrc, slot_mids)
+        stay = Stay(claims, room.handle, PeerHandle(self.handle()), csrc, slot_mids)
         self._spent.note(claims.jti, now)
         self._rooms[claims.room] = room
         room.csrcs.add(csrc)
@@ -146,7 +147,8 @@ class Directory:
         self._remove(stay)
         self._spent.discard(stay.claims.jti)
 
-    def _handle(self) -> int:
+    def handle(self) -> int:
+        """A number that names a room or a peer of the engine, and no other."""
         self._handles += 1
         return self._handles
 

@@ -14,6 +14,7 @@ from chorale_engine import Engine, Event, Peer, Slot, Source
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from data_plane.addresses import doubts, offered
 from data_plane.directory import (
     Directory,
     Effect,
@@ -29,6 +30,7 @@ from data_plane.directory import (
 from data_plane.grants import BadGrant, verify
 from data_plane.link import Link, LinkDown
 from data_plane.sdp import AudioLine, BadOffer, Candidate, Local, Offer, Role, describe
+from data_plane.selfcheck import Target, describe_silence, silent
 from data_plane.settings import NodeSettings
 from data_plane.signalling import Client, Refusal, Signalling
 from data_plane.stats import stats_route
@@ -42,6 +44,8 @@ log = structlog.get_logger()
 
 SIGNALLING_PATH = "/media/signalling"
 
+# Whether this build of the engine listens by TCP as well.
+_ENGINE_HAS_TCP = "tcp=" in (Engine.__text_signature__ or "")
 # Stays on one node; the engine's own limits come with the measured capacity of a worker.
 MAX_STAYS = 20_000
 EVENTS_AT_ONCE = 1024
@@ -88,15 +92,60 @@ class Node:
 
     @property
     def announced(self) -> list[str]:
-        """Where clients are told to send media, as address:port."""
-        found = [(each.address, each.port) for each in self._candidates if not each.tcp]
+        """Where clients are told to send media by UDP, as address:port."""
+        workers = range(len(self.engine.addresses))
+        found = [(each.address, each.port) for worker in workers for each in self._candidates(worker) if not each.tcp]
         return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found]
 
+    def _candidates(self, worker: int) -> list[Candidate]:
+        return offered(self.engine.addresses[worker], self._settings.announce, tcp=self.listens_by_tcp)
+
     @property
-    def _candidates(self) -> list[Candidate]:
-        bound = self.engine.addresses
-        places = [(host, bound[0][1]) for host in self._settings.announce] or bound
-        return [Candidate(host, port) for host, port in places]
+    def ports(self) -> list[int]:
+        """Of the workers; each has the same on every address."""
+        return [bound[0][1] for bound in self.engine.addresses]
+
+    @property
+    def listens_by_tcp(self) -> bool:
+        return self._settings.tcp and _ENGINE_HAS_TCP
+
+    @property
+    def told(self) -> list[str]:
+        """The addresses that clients are told, most preferred first."""
+        return [each.address for each in self._candidates(0) if not each.tcp]
+
+    async def doubts(self, *, exposed: bool) -> list[str]:
+        """Sentences on why clients will not reach this node, if they will not. `exposed`: its page is served beyond
+        this machine. Takes a second when something is wrong."""
+        found = doubts(self._settings.addresses, self._settings.announce, exposed=exposed)
+        return [*found, *describe_silence(await self._silent(), self.ports)]
+
+    async def _silent(self) -> list[Target]:
+        """The sockets of the engine that do not answer a peer made for this."""
+        targets: list[Target] = []
+        peers: list[PeerHandle] = []
+        try:
+            for _ in self.engine.addresses:
+                ufrag, password, client_ufrag = secrets.token_hex(8), secrets.token_hex(16), secrets.token_hex(4)
+                handle = PeerHandle(self._directory.handle())
+                config = Peer(
+                    local_ufrag=ufrag,
+                    local_password=password,
+                    remote_ufrag=client_ufrag,
+                    remote_password=secrets.token_hex(16),
+                    fingerprints=[("sha-256", secrets.token_bytes(32))],
+                    cname="",
+                )
+                worker = self.engine.add_peer(room=self._directory.handle(), peer=handle, config=config)
+                peers.append(handle)
+                for tcp in (False, True) if self.listens_by_tcp else (False,):
+                    targets += [
+                        Target(*place, ufrag, password, client_ufrag, tcp) for place in self.engine.addresses[worker]
+                    ]
+            return await silent(targets)
+        finally:
+            for peer in peers:
+                self.engine.remove_peer(peer)
 
     def routes(self) -> Sequence[BaseRoute]:
         return [WebSocketRoute(SIGNALLING_PATH, self._signalling), *whip_routes(self), stats_route(self.counters)]
@@ -110,7 +159,11 @@ class Node:
         """Once. Raises OSError when an address cannot be bound."""
         loop = asyncio.get_running_loop()
         self._engine = engine = Engine(
-            addresses=self._settings.addresses, port=self._settings.port, audio_slots=AUDIO_SLOTS
+            addresses=self._settings.addresses,
+            port=self._settings.port,
+            audio_slots=AUDIO_SLOTS,
+            workers=self._settings.workers,
+            spread_above=self._settings.spread_above,
         )
         loop.add_reader(engine.event_fd, self._drain)
         obeying, reporting = asyncio.create_task(self._obey()), asyncio.create_task(self._report())
@@ -199,7 +252,8 @@ class Node:
             raise Refusal("used_grant") from None
         try:
             local = self._local(microphone, slots)
-            self.engine.add_peer(room=stay.room, peer=stay.peer, config=_peer(stay, offer, local, microphone, slots))
+            config = _peer(stay, offer, local, microphone, slots)
+            stay.worker = self.engine.add_peer(room=stay.room, peer=stay.peer, config=config)
         except ValueError as wrong:
             self._directory.undo(stay)
             raise Refusal("bad_offer", str(wrong)) from None
@@ -208,7 +262,7 @@ class Node:
             raise
         self._clients[stay.session_id] = client
         return Joined(
-            answer=describe(offer, local),
+            answer=describe(offer, local, self._candidates(stay.worker)),
             session_id=stay.session_id,
             csrc=stay.csrc,
             participants=self._directory.participants(stay),
@@ -220,7 +274,6 @@ class Node:
             ufrag=secrets.token_hex(8),
             password=secrets.token_hex(16),
             fingerprint=self.engine.fingerprint,
-            candidates=self._candidates,
             cname=secrets.token_hex(8),
             source_mid=None if microphone is None else microphone.mid,
             slot_ssrcs=dict(zip((line.mid for line in slots), _distinct(len(slots)), strict=True)),
@@ -232,7 +285,7 @@ class Node:
         stay = self._directory.stay(session_id)
         if stay is None:
             raise ValueError("there is no such stay")
-        ours = Restarted(secrets.token_hex(8), secrets.token_hex(16), self._candidates)
+        ours = Restarted(secrets.token_hex(8), secrets.token_hex(16), self._candidates(stay.worker))
         self.engine.restart_ice(
             stay.peer,
             local_ufrag=ours.ufrag,

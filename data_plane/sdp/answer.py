@@ -14,16 +14,18 @@ class Local:
     ufrag: str
     password: str
     fingerprint: bytes  # SHA-256
-    candidates: Sequence[Candidate]
     cname: str
     source_mid: str | None  # of the m-line that we receive
     slot_ssrcs: Mapping[str, int]  # by mid, of the m-lines that we send
     session: int  # of the o= line
 
 
-def describe(offer: Offer, local: Local) -> str:
-    """The answer to `offer`, with as many m-lines in the same order (RFC 3264 §6)."""
-    return "\r\n".join((*_session(offer, local), *_media(offer, local), ""))
+def describe(offer: Offer, local: Local, candidates: Sequence[Candidate]) -> str:
+    """The answer to `offer`, with as many m-lines in the same order (RFC 3264 §6).
+
+    `candidates`: address and UDP port.
+    """
+    return "\r\n".join((*_session(offer, local), *_media(offer, local, candidates), ""))
 
 
 def _session(offer: Offer, local: Local) -> Iterator[str]:
@@ -37,7 +39,7 @@ def _session(offer: Offer, local: Local) -> Iterator[str]:
     yield "a=ice-lite"
 
 
-def _media(offer: Offer, local: Local) -> Iterator[str]:
+def _media(offer: Offer, local: Local, candidates: Sequence[Candidate]) -> Iterator[str]:
     for line in offer.lines:
         match line:
             case RefusedLine():
@@ -47,10 +49,10 @@ def _media(offer: Offer, local: Local) -> Iterator[str]:
                     yield f"a=mid:{line.mid}"
                 yield "a=inactive"
             case AudioLine():
-                yield from _audio(line, offer, local)
+                yield from _audio(line, offer, local, candidates)
 
 
-def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
+def _audio(line: AudioLine, offer: Offer, local: Local, candidates: Sequence[Candidate]) -> Iterator[str]:
     receives, ssrc = line.mid == local.source_mid, local.slot_ssrcs.get(line.mid)
     opus, red = line.payload_type, line.red_payload_type
     formats = [opus] if red is None else [red, opus] if line.prefers_red else [opus, red]
@@ -63,7 +65,7 @@ def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
     yield f"a=setup:{Role.answering(offer.setup).value}"
     # RFC 8843 §10 wants these on the tagged m-line alone, but aiortc takes those of the last line of a transport, and
     # nobody minds repetition.
-    yield from candidate_lines(local.candidates)
+    yield from candidate_lines(candidates)
     yield "a=end-of-candidates"
     yield "a=rtcp-mux"
     if line.rtcp_mux_only:

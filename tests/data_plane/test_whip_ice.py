@@ -64,7 +64,7 @@ async def reached(here: Running, local: str, remote: tuple[str, str]) -> bool:
             if not answered.done():
                 answered.set_result(data)
 
-    transport, _ = await loop.create_datagram_endpoint(Checking, remote_addr=here.node.engine.addresses[0])
+    transport, _ = await loop.create_datagram_endpoint(Checking, remote_addr=here.node.engine.addresses[0][0])
     try:
         transport.sendto(bytes(request))
         answer = stun.parse_message(await asyncio.wait_for(answered, PATIENCE))
@@ -87,7 +87,7 @@ async def test_an_ice_restart_brings_new_credentials_on_both_sides(
     assert f"a=ice-ufrag:{ours.ufrag}\r\n" not in session.created.text
     assert "a=ice-lite\r\n" in answer.text
     assert (ours.mids, ours.candidates) == (("0",), 1)
-    port = here.node.engine.addresses[0][1]
+    port = here.node.ports[0]
     assert f" 127.0.0.1 {port} typ host\r\n" in answer.text
     assert await reached(here, NEW[0], (ours.ufrag, ours.password))
 

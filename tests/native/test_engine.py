@@ -185,8 +185,10 @@ def wait_for(engine: Engine, kind: type[EventT], peer: int) -> EventT:
 
 
 def join(engine: Engine, peer: int, room: int = 1, *, client: Client | None = None, **changes: Any) -> Client:
-    client = client or Client(f"{peer}", engine.addresses[0])
-    engine.add_peer(room=room, peer=peer, config=client.describe(**changes))
+    client = client or Client(f"{peer}", engine.addresses[0][0])
+    worker = engine.add_peer(room=room, peer=peer, config=client.describe(**changes))
+    if client.address not in engine.addresses[worker]:
+        client.address = engine.addresses[worker][0]
     client.check()
     client.handshake()
     wait_for(engine, Event.Connected, peer)
@@ -220,7 +222,7 @@ def is_free(address: tuple[str, int]) -> bool:
 
 def test_all_addresses_share_a_free_port() -> None:
     engine = Engine(addresses=["127.0.0.1", "127.0.0.2"])
-    (first, port), (second, same) = engine.addresses
+    (first, port), (second, same) = engine.addresses[0]
     assert (first, second) == ("127.0.0.1", "127.0.0.2")
     assert port == same != 0
     engine.close()
@@ -228,7 +230,7 @@ def test_all_addresses_share_a_free_port() -> None:
 
 def test_an_address_that_cannot_be_bound_is_an_error_of_the_operating_system(engine: Engine) -> None:
     with pytest.raises(OSError, match="in use"):
-        Engine(addresses=["127.0.0.1"], port=engine.addresses[0][1])
+        Engine(addresses=["127.0.0.1"], port=engine.addresses[0][0][1])
     with pytest.raises(OSError, match="assign"):
         Engine(addresses=["192.0.2.1"])
 
@@ -241,10 +243,10 @@ def test_a_list_that_is_not_one_of_addresses_is_refused(addresses: list[str]) ->
 
 def test_closing_frees_the_port_and_may_be_repeated() -> None:
     engine = Engine(addresses=["127.0.0.1"])
-    assert not is_free(engine.addresses[0])
+    assert not is_free(engine.addresses[0][0])
     engine.close()
     engine.close()
-    assert is_free(engine.addresses[0])
+    assert is_free(engine.addresses[0][0])
     with pytest.raises(RuntimeError, match="closed"):
         engine.counters()
     assert engine.drain() == []
@@ -253,7 +255,7 @@ def test_closing_frees_the_port_and_may_be_repeated() -> None:
 
 def test_an_engine_that_is_forgotten_closes_itself() -> None:
     engine = Engine(addresses=["127.0.0.1"])
-    (address,) = engine.addresses
+    ((address,),) = engine.addresses
     del engine
     gc.collect()
     assert is_free(address)
@@ -272,7 +274,7 @@ def test_closing_says_goodbye_to_the_peers() -> None:
 
 
 def test_a_description_that_cannot_be_served_is_refused(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     refused: list[tuple[str, dict[str, Any]]] = [
         ("sha-256 or stronger", {"fingerprints": []}),
         ("sha-256 or stronger", {"fingerprints": [("sha-1", bytes(20))]}),
@@ -298,7 +300,7 @@ def test_a_description_that_cannot_be_served_is_refused(engine: Engine) -> None:
 
 
 def test_handles_and_user_fragments_are_unique(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     with pytest.raises(ValueError, match="exists"):
         engine.add_peer(room=1, peer=1, config=client.describe(local_ufrag="other"))
@@ -316,7 +318,7 @@ def test_handles_and_user_fragments_are_unique(engine: Engine) -> None:
 def test_a_client_connects_and_the_room_hears_it(
     engine: Engine, profile: bytes, certificate: Certificate, active: bool
 ) -> None:
-    talker = Client("1", engine.addresses[0], certificate, profile, active)
+    talker = Client("1", engine.addresses[0][0], certificate, profile, active)
     join(engine, 1, client=talker, source=microphone(csrc=5))
     assert talker.fingerprint == engine.fingerprint
     assert talker.ssl.get_selected_srtp_profile() == profile
@@ -333,21 +335,21 @@ def test_a_client_connects_and_the_room_hears_it(
 
 def test_people_on_different_addresses_hear_each_other() -> None:
     engine = Engine(addresses=["127.0.0.1", "::1"])
-    talker = join(engine, 1, client=Client("1", engine.addresses[0]), source=microphone(csrc=5))
-    listener = join(engine, 2, client=Client("2", engine.addresses[1]), slots=[speaker(ssrc=77)])
+    talker = join(engine, 1, client=Client("1", engine.addresses[0][0]), source=microphone(csrc=5))
+    listener = join(engine, 2, client=Client("2", engine.addresses[0][1]), slots=[speaker(ssrc=77)])
     talker.say(0, ssrc=1005)
     assert struct.unpack_from("!II", listener.hear(), 8) == (77, 5)
     engine.close()
 
 
 def test_the_engine_prefers_gcm(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0], profiles=b":".join(reversed(PROFILES)))
+    client = Client("1", engine.addresses[0][0], profiles=b":".join(reversed(PROFILES)))
     join(engine, 1, client=client)
     assert client.ssl.get_selected_srtp_profile() == b"SRTP_AEAD_AES_128_GCM"
 
 
 def test_a_handshake_may_begin_before_an_address_is_nominated(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check(nominate=False)
     client.handshake()
@@ -356,7 +358,7 @@ def test_a_handshake_may_begin_before_an_address_is_nominated(engine: Engine) ->
 
 
 def test_a_certificate_that_was_not_promised_closes_the_peer(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe(fingerprints=[("sha-256", bytes(32))]))
     client.check()
     with pytest.raises(SSL.Error):
@@ -366,7 +368,7 @@ def test_a_certificate_that_was_not_promised_closes_the_peer(engine: Engine) -> 
 
 
 def test_a_client_without_srtp_closes_the_peer(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0], profiles=b"")
+    client = Client("1", engine.addresses[0][0], profiles=b"")
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check()
     with pytest.raises((SSL.Error, KeyError)):
@@ -403,7 +405,7 @@ def test_a_removed_peer_is_told_and_leaves_nothing(engine: Engine) -> None:
 
 
 def test_a_peer_removed_in_mid_handshake_leaves_nothing(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check()
     with pytest.raises(SSL.WantReadError):
@@ -415,20 +417,133 @@ def test_a_peer_removed_in_mid_handshake_leaves_nothing(engine: Engine) -> None:
     assert set(gauges(engine).values()) == {0}
 
 
+# Several workers
+
+
+@pytest.fixture
+def two_workers() -> Iterator[Engine]:
+    """Whose rooms are spread from their third peer on."""
+    engine = Engine(addresses=["127.0.0.1"], workers=2, spread_above=2)
+    yield engine
+    engine.close()
+
+
+def test_each_worker_has_a_port_of_its_own_and_the_ports_follow_each_other_when_the_first_is_given() -> None:
+    engine = Engine(addresses=["127.0.0.1"], workers=2)
+    ((_, first),), ((_, second),) = engine.addresses
+    assert first != second
+    engine.close()
+    engine = Engine(addresses=["127.0.0.1"], workers=3, port=47_310)
+    assert [port for ((_, port),) in engine.addresses] == [47_310, 47_311, 47_312]
+    engine.close()
+    with pytest.raises(OSError, match="too many"):
+        Engine(addresses=["127.0.0.1"], workers=3, port=65_534)
+
+
+def test_a_room_that_is_spread_over_workers_is_one_room(two_workers: Engine) -> None:
+    engine = two_workers
+    members = {peer: join(engine, peer, source=microphone(csrc=peer), slots=[speaker(ssrc=77)]) for peer in range(1, 5)}
+    rows = engine.statistics()
+    assert set(rows["worker"]) == {0, 1}
+    assert engine.counters()["rooms"] == 1
+    for talker in members:
+        members[talker].say(talker, ssrc=1000 + talker)
+        for listener in set(members) - {talker}:
+            packet = members[listener].hear()
+            assert struct.unpack_from("!I", packet, 12) == (talker,), "its CSRC"
+        # It gives up its slot, so that the next is heard at once: these listeners have one.
+        engine.set_muted(talker, True)
+        for listener in set(members) - {talker}:
+            assert [members[listener].hear()[-3:] for _ in range(3)] == [b"\xf8\xff\xfe"] * 3
+    for peer in members:
+        engine.remove_peer(peer)
+    deadline = monotonic() + PATIENCE  # the other worker's note to the room's home is still on its way
+    while set(gauges(engine).values()) != {0}:
+        assert monotonic() < deadline
+
+
+def test_who_moves_to_a_room_of_another_worker_keeps_its_transport(two_workers: Engine) -> None:
+    engine = two_workers
+    here = join(engine, 1, room=1, source=microphone(csrc=1), slots=[speaker(ssrc=77)])
+    there = join(engine, 2, room=2, source=microphone(csrc=2), slots=[speaker(ssrc=77)])
+    assert sorted(engine.statistics()["worker"]) == [0, 0, 1, 1]
+    engine.move_peer(1, 2)
+    assert set(engine.statistics()["room"]) == {2}
+    here.say(0, ssrc=1001)
+    assert struct.unpack_from("!I", there.hear(), 12) == (1,)
+    there.say(0, ssrc=1002)
+    assert struct.unpack_from("!I", here.hear(), 12) == (2,)
+
+
+def test_a_worker_that_panics_takes_no_other_down_and_its_peers_are_told(two_workers: Engine) -> None:
+    engine = two_workers
+    doomed = join(engine, 1, room=1, source=microphone(csrc=1), slots=[speaker(ssrc=77)])
+    safe = [join(engine, peer, room=2, source=microphone(csrc=peer), slots=[speaker(ssrc=77)]) for peer in (2, 3)]
+    worker = engine.addresses.index([doomed.address])
+    engine._panic_worker(worker)
+    assert wait_for(engine, Event.Closed, 1).reason == "failed"
+    safe[0].say(0, ssrc=1002)
+    assert struct.unpack_from("!I", safe[1].hear(), 12) == (2,)
+    counters = engine.counters()
+    assert (counters["worker_restarts"], counters["peers"], counters["workers"]) == (1, 2, 2)
+    # In the same place is another worker, which takes peers.
+    back = join(engine, 4, room=1, source=microphone(csrc=4), slots=[speaker(ssrc=77)])
+    assert engine.addresses.index([back.address]) == worker
+    assert sorted(set(engine.statistics()["peer"])) == [2, 3, 4]
+
+
+def test_a_spread_room_lives_on_when_its_home_panics(two_workers: Engine) -> None:
+    engine = two_workers
+    members = {peer: join(engine, peer, source=microphone(csrc=peer), slots=[speaker(ssrc=77)]) for peer in range(1, 5)}
+    by_worker = [[peer for peer, client in members.items() if client.address == at] for (at,) in engine.addresses]
+    engine._panic_worker(0)
+    wait_for(engine, Event.Closed, by_worker[0][-1])
+    first, second = by_worker[1]
+    members[first].say(0, ssrc=1000 + first)
+    assert struct.unpack_from("!I", members[second].hear(), 12) == (first,)
+    back = join(engine, 9, source=microphone(csrc=9), slots=[speaker(ssrc=77)])
+    members[first].say(1, ssrc=1000 + first)
+    assert struct.unpack_from("!I", back.hear(), 12) == (first,)
+
+
+def test_a_worker_that_panics_again_and_again_is_a_failure(two_workers: Engine) -> None:
+    with pytest.raises(RuntimeError, match="media-1 thread failed: a worker panicked: asked to"):
+        _panic_six_times(two_workers)
+
+
+def _panic_six_times(engine: Engine) -> None:
+    restarts = 0
+    for _ in range(6):
+        engine._panic_worker(1)
+        while (counted := _restarts(engine)) == restarts:
+            pass
+        restarts = counted
+
+
+def _restarts(engine: Engine) -> int:
+    """Asked again while the worker that was asked is being replaced."""
+    while True:
+        try:
+            return engine.counters()["worker_restarts"]
+        except RuntimeError as error:
+            if "restarted" not in str(error):
+                raise
+
+
 # Strangers
 
 
 def test_strangers_leave_nothing_but_counted_drops(engine: Engine) -> None:
-    member = Client("1", engine.addresses[0])
+    member = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=member.describe())
     before = gauges(engine)
-    stranger = Client("1", engine.addresses[0])
+    stranger = Client("1", engine.addresses[0][0])
     for first in range(256):
         stranger.send(bytes([first]) + os.urandom(40))
     stranger.send(b"")
     stranger.send(bytes(1501))
     stranger.check("a wrong password")
-    Client("2", engine.addresses[0]).check("whatever")
+    Client("2", engine.addresses[0][0]).check("whatever")
     with pytest.raises(SSL.WantReadError):
         stranger.ssl.do_handshake()
     stranger.flush()
@@ -448,7 +563,9 @@ def test_strangers_leave_nothing_but_counted_drops(engine: Engine) -> None:
 
 def test_statistics_have_a_row_a_peer_a_source_and_a_slot(engine: Engine) -> None:
     assert len(engine.statistics()) == 0
-    talker = join(engine, 2**62 + 1, room=2**63 - 1, client=Client("1", engine.addresses[0]), source=microphone(csrc=5))
+    talker = join(
+        engine, 2**62 + 1, room=2**63 - 1, client=Client("1", engine.addresses[0][0]), source=microphone(csrc=5)
+    )
     listener = join(engine, 2, room=2**63 - 1, slots=[speaker(ssrc=77)])
     talker.say(0, ssrc=1005, level=33)
     heard = len(listener.hear())
@@ -467,7 +584,7 @@ def test_statistics_have_a_row_a_peer_a_source_and_a_slot(engine: Engine) -> Non
 
 
 def test_counters_are_totals_and_the_worker_says_what_it_costs(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check()
     counters = engine.counters()
@@ -483,7 +600,7 @@ def test_the_descriptor_is_readable_while_events_wait(engine: Engine) -> None:
         return select.select([engine.event_fd], [], [], 0)[0] != []
 
     assert not readable()
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check()
     client.handshake()

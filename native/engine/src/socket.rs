@@ -14,8 +14,18 @@ const BUFFER_BYTES: usize = 4 << 20;
 /// Attempts at finding one port that is free on every address: one clash is rare, so many in a row mean something else.
 const ATTEMPTS: usize = 16;
 
+/// For each worker one socket an address, all on one port: `port` and those after it. Port 0: free ones.
+pub(crate) fn bind_workers(addresses: &[IpAddr], port: u16, workers: usize) -> io::Result<Vec<Vec<Arc<UdpSocket>>>> {
+    let beyond = || io::Error::new(io::ErrorKind::InvalidInput, format!("{workers} ports from {port} on are too many"));
+    let port_of = |worker: usize| match port {
+        0 => Ok(0),
+        port => u16::try_from(usize::from(port) + worker).map_err(|_| beyond()),
+    };
+    (0..workers).map(|worker| bind_all(addresses, port_of(worker)?)).collect()
+}
+
 /// One socket an address, all on `port`. Port 0: one that is free on all of them.
-pub(crate) fn bind_all(addresses: &[IpAddr], port: u16) -> io::Result<Vec<Arc<UdpSocket>>> {
+fn bind_all(addresses: &[IpAddr], port: u16) -> io::Result<Vec<Arc<UdpSocket>>> {
     let mut attempts = if port == 0 { ATTEMPTS } else { 1 };
     loop {
         attempts -= 1;

@@ -2,6 +2,7 @@
 //! Outside of this module the crate has no `unsafe`.
 
 mod address;
+mod affinity;
 mod clock;
 mod epoll;
 mod eventfd;
@@ -10,13 +11,14 @@ mod send;
 mod socket;
 mod ssl;
 
+pub(crate) use affinity::pin;
 pub use clock::thread_cpu;
 pub(crate) use epoll::Epoll;
 pub(crate) use eventfd::EventFd;
 pub(crate) use receive::Inbox;
 pub(crate) use send::{Lane, Sent};
 pub(crate) use socket::set_buffer_sizes;
-pub(crate) use ssl::retransmission_timeout;
+pub(crate) use ssl::{free_buffers, retransmission_timeout};
 
 use std::io;
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sfu::{Output, Path, PeerId, Sfu};
+use sfu::{Output, Path, PeerId, Sfu, WorkerId};
 
 use crate::{
     command::Command,
@@ -18,6 +18,7 @@ use crate::{
     handshakes::Handshakes,
     mailbox::Mailbox,
     outbox::Outbox,
+    ring::{Incoming, Outgoing},
     sys::{Epoll, Inbox, thread_cpu},
 };
 
@@ -27,22 +28,28 @@ const EVENT_RETRY: Duration = Duration::from_millis(20);
 /// The epoll token of the mailbox; the sockets have their indices.
 const MAILBOX: u64 = u64::MAX;
 
-/// What the thread shares with others.
+/// Relayed packets worked on before the sockets have their turn.
+const RELAYED: usize = 256;
+
+/// What the thread shares with others, and what outlives a worker that panics.
 pub(crate) struct Links {
+    pub(crate) worker: WorkerId,
     pub(crate) sockets: Vec<Arc<UdpSocket>>,
     pub(crate) mailbox: Arc<Mailbox<Command>>,
     pub(crate) events: Arc<EventQueue>,
-    pub(crate) handshakes: Handshakes,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) incoming: Incoming,
 }
 
-pub(crate) struct Worker {
+pub(crate) struct Worker<'a> {
     sfu: Sfu,
-    sockets: Vec<Arc<UdpSocket>>,
-    mailbox: Arc<Mailbox<Command>>,
-    events: Arc<EventQueue>,
+    sockets: &'a [Arc<UdpSocket>],
+    mailbox: &'a Mailbox<Command>,
+    events: &'a EventQueue,
+    incoming: &'a mut Incoming,
     epoll: Epoll,
     inbox: Inbox,
-    out: Outbox,
+    out: Outbox<'a>,
     commands: VecDeque<Command>,
     datagrams_in: u64,
     bytes_in: u64,
@@ -51,9 +58,9 @@ pub(crate) struct Worker {
     events_lost: u64,
 }
 
-impl Worker {
-    pub(crate) fn new(sfu: Sfu, links: Links) -> io::Result<Worker> {
-        let Links { sockets, mailbox, events, handshakes } = links;
+impl<'a> Worker<'a> {
+    pub(crate) fn new(sfu: Sfu, handshakes: Handshakes, links: &'a mut Links) -> io::Result<Worker<'a>> {
+        let Links { worker, sockets, mailbox, events, outgoing, incoming } = links;
         let epoll = Epoll::new()?;
         for (index, socket) in sockets.iter().enumerate() {
             epoll.add(socket.as_fd(), index as u64)?;
@@ -61,12 +68,13 @@ impl Worker {
         if let Some(wake) = mailbox.wake_fd() {
             epoll.add(wake, MAILBOX)?;
         }
-        let out = Outbox::new(&sockets, handshakes);
+        let out = Outbox::new(*worker, sockets, handshakes, outgoing);
         Ok(Worker {
             sfu,
             sockets,
             mailbox,
             events,
+            incoming,
             epoll,
             inbox: Inbox::new(),
             out,
@@ -88,6 +96,9 @@ impl Worker {
             if !self.out.events.is_empty() {
                 timeout = Some(timeout.map_or(EVENT_RETRY, |timeout| timeout.min(EVENT_RETRY)));
             }
+            if !self.incoming.is_empty() {
+                timeout = Some(Duration::ZERO);
+            }
             // Sockets are few (MAX_ADDRESSES), so a bit each will do.
             let (mut sockets, mut mailbox) = (0u64, false);
             for token in self.epoll.wait(timeout)? {
@@ -104,7 +115,18 @@ impl Worker {
             if mailbox && self.obey() {
                 return Ok(());
             }
+            self.take_relayed();
         }
+    }
+
+    /// Work on what other workers relayed.
+    fn take_relayed(&mut self) {
+        let now = Instant::now();
+        for _ in 0..RELAYED {
+            let Some(packet) = self.incoming.pop() else { break };
+            self.sfu.relayed(now, packet.bytes(), &mut self.out);
+        }
+        self.settle();
     }
 
     /// Take one batch of what arrived at a socket and let the core work on it. What is left makes epoll return at once,
@@ -172,6 +194,8 @@ impl Worker {
                 }
             }
             Command::SendDtls { peer, path, datagram } => self.send_dtls(peer, path, &datagram),
+            Command::Note(from, note) => self.sfu.noted(now, from, note, &mut self.out),
+            Command::WorkerRestarted(worker) => self.sfu.worker_restarted(now, worker, &mut self.out),
             Command::Counters(reply) => {
                 let _ = reply.try_send(self.counters());
             }
@@ -180,6 +204,7 @@ impl Worker {
                 self.sfu.statistics(&mut rows);
                 let _ = reply.try_send(rows);
             }
+            Command::Panic => panic!("asked to"),
             Command::Stop => return true,
         }
         false
@@ -227,7 +252,9 @@ impl Worker {
             drop_dtls_path: self.dtls_unsent,
             drop_event_full: self.events_lost,
             dtls_pending: self.out.handshakes.pending(),
-            worker_cpu: thread_cpu(),
+            drop_relay_full: self.out.rings.dropped(),
+            worker_cpu: vec![thread_cpu()],
+            worker_restarts: 0,
         }
     }
 }
