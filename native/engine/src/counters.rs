@@ -29,6 +29,10 @@ pub struct Counters {
     pub drop_event_full: u64,
     /// Handshakes under way.
     pub dtls_pending: u64,
+    /// Open TCP connections.
+    pub tcp_connections: u64,
+    /// Connections that were not taken: too many of strangers.
+    pub drop_tcp_refused: u64,
     /// Packets to other workers that found no room.
     pub drop_relay_full: u64,
     /// CPU time of each media thread.
@@ -52,6 +56,8 @@ impl Counters {
             (&mut self.drop_dtls_path, other.drop_dtls_path),
             (&mut self.drop_event_full, other.drop_event_full),
             (&mut self.drop_relay_full, other.drop_relay_full),
+            (&mut self.tcp_connections, other.tcp_connections),
+            (&mut self.drop_tcp_refused, other.drop_tcp_refused),
             (&mut self.dtls_pending, other.dtls_pending),
         ] {
             *mine += theirs;
@@ -83,6 +89,8 @@ impl Counters {
             ("drop_event_full", self.drop_event_full),
             ("resent", self.core.resent),
             ("dtls_pending", self.dtls_pending),
+            ("tcp_connections", self.tcp_connections),
+            ("drop_tcp_refused", self.drop_tcp_refused),
             ("drop_relay_full", self.drop_relay_full),
             ("worker_cpu_ns", self.media_cpu().as_nanos() as u64),
             ("workers", self.worker_cpu.len() as u64),

@@ -48,12 +48,14 @@ pub struct Settings {
     pub workers: usize,
     /// A room of more peers than this is spread over all workers.
     pub spread_above: usize,
+    /// Listen for TCP too, on the same addresses and ports.
+    pub tcp: bool,
 }
 
 impl Settings {
     /// One worker for some addresses.
     pub fn new(addresses: Vec<IpAddr>) -> Settings {
-        Settings { addresses, port: 0, audio_slots: 8, workers: 1, spread_above: 200 }
+        Settings { addresses, port: 0, audio_slots: 8, workers: 1, spread_above: 200, tcp: true }
     }
 }
 
@@ -98,10 +100,10 @@ impl Engine {
     pub fn start(settings: &Settings) -> io::Result<Engine> {
         check(settings)?;
         let workers = settings.workers;
-        let sockets = socket::bind_workers(&settings.addresses, settings.port, workers)?;
+        let sockets = socket::bind_workers(&settings.addresses, settings.port, workers, settings.tcp)?;
         let addresses = sockets
             .iter()
-            .map(|sockets| sockets.iter().map(|socket| socket.local_addr()).collect())
+            .map(|sockets| sockets.udp.iter().map(|socket| socket.local_addr()).collect())
             .collect::<io::Result<_>>()?;
         let identity = Identity::new()?;
         let fingerprint = identity.fingerprint;

@@ -17,6 +17,7 @@ mod placement;
 mod python;
 mod ring;
 mod socket;
+mod streams;
 mod supervisor;
 mod sys;
 mod worker;

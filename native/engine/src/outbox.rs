@@ -9,12 +9,15 @@ use crate::{
     event::{Event, Reason},
     handshakes::Handshakes,
     ring::Outgoing,
+    streams::{FIRST_LISTENER, Streams},
     sys::{Lane, Sent},
 };
 
 pub(crate) struct Outbox<'a> {
     /// One for each socket.
     lanes: Box<[Lane]>,
+    /// The connections.
+    pub(crate) streams: Streams,
     pub(crate) handshakes: Handshakes,
     /// To the other workers. Lent by the thread, which outlives this.
     pub(crate) rings: &'a mut Outgoing,
@@ -31,7 +34,7 @@ impl<'a> Outbox<'a> {
         rings: &'a mut Outgoing,
     ) -> Outbox<'a> {
         let lanes = sockets.iter().map(|socket| Lane::new(Arc::clone(socket))).collect();
-        Outbox { lanes, handshakes, rings, worker, events: VecDeque::new() }
+        Outbox { lanes, streams: Streams::default(), handshakes, rings, worker, events: VecDeque::new() }
     }
 
     pub(crate) fn flush(&mut self) {
@@ -42,13 +45,16 @@ impl<'a> Outbox<'a> {
     }
 
     pub(crate) fn sent(&self) -> Sent {
-        self.lanes.iter().map(Lane::sent).sum()
+        self.lanes.iter().map(Lane::sent).chain([self.streams.sent()]).sum()
     }
 }
 
 impl Output for Outbox<'_> {
     #[inline]
     fn send(&mut self, to: Path, fill: impl FnOnce(&mut [u8; MAX_DATAGRAM]) -> usize) {
+        if to.local >= FIRST_LISTENER {
+            return self.streams.send(to, fill);
+        }
         // A path comes from a datagram that arrived at one of our sockets.
         self.lanes[usize::from(to.local)].push(to.remote, fill);
     }

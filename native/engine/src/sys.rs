@@ -13,12 +13,12 @@ mod ssl;
 
 pub(crate) use affinity::pin;
 pub use clock::thread_cpu;
-pub(crate) use epoll::Epoll;
+pub(crate) use epoll::{Epoll, Interest};
 pub(crate) use eventfd::EventFd;
 pub(crate) use receive::Inbox;
 pub(crate) use send::{Lane, Sent};
-pub(crate) use socket::set_buffer_sizes;
-pub(crate) use ssl::{free_buffers, retransmission_timeout};
+pub(crate) use socket::{limit_send_buffer, set_buffer_sizes};
+pub(crate) use ssl::retransmission_timeout;
 
 use std::io;
 

@@ -3,13 +3,13 @@
 use std::{
     collections::VecDeque,
     io,
-    net::UdpSocket,
+    net::{TcpListener, UdpSocket},
     os::fd::AsFd,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use sfu::{Output, Path, PeerId, Sfu, WorkerId};
+use sfu::{MAX_DATAGRAM, Output, Path, PeerId, Sfu, WorkerId};
 
 use crate::{
     command::Command,
@@ -19,14 +19,24 @@ use crate::{
     mailbox::Mailbox,
     outbox::Outbox,
     ring::{Incoming, Outgoing},
+    socket::Sockets,
     sys::{Epoll, Inbox, thread_cpu},
 };
 
 /// Events that found the queue full are offered again after this: who drains so late does not mind.
 const EVENT_RETRY: Duration = Duration::from_millis(20);
 
-/// The epoll token of the mailbox; the sockets have their indices.
+/// The epoll token of the mailbox; the sockets have their indices, the listeners and connections theirs with a bit each.
 const MAILBOX: u64 = u64::MAX;
+const LISTENER: u64 = 1 << 32;
+const CONNECTION: u64 = 1 << 33;
+
+/// Connections accepted before the others have their turn.
+const ACCEPTED: usize = 64;
+
+fn connection_token(index: usize) -> u64 {
+    CONNECTION | index as u64
+}
 
 /// Relayed packets worked on before the sockets have their turn.
 const RELAYED: usize = 256;
@@ -34,7 +44,7 @@ const RELAYED: usize = 256;
 /// What the thread shares with others, and what outlives a worker that panics.
 pub(crate) struct Links {
     pub(crate) worker: WorkerId,
-    pub(crate) sockets: Vec<Arc<UdpSocket>>,
+    pub(crate) sockets: Sockets,
     pub(crate) mailbox: Arc<Mailbox<Command>>,
     pub(crate) events: Arc<EventQueue>,
     pub(crate) outgoing: Outgoing,
@@ -44,6 +54,7 @@ pub(crate) struct Links {
 pub(crate) struct Worker<'a> {
     sfu: Sfu,
     sockets: &'a [Arc<UdpSocket>],
+    listeners: &'a [TcpListener],
     mailbox: &'a Mailbox<Command>,
     events: &'a EventQueue,
     incoming: &'a mut Incoming,
@@ -51,6 +62,8 @@ pub(crate) struct Worker<'a> {
     inbox: Inbox,
     out: Outbox<'a>,
     commands: VecDeque<Command>,
+    /// Connections to be closed.
+    over: Vec<Path>,
     datagrams_in: u64,
     bytes_in: u64,
     oversized: u64,
@@ -62,8 +75,12 @@ impl<'a> Worker<'a> {
     pub(crate) fn new(sfu: Sfu, handshakes: Handshakes, links: &'a mut Links) -> io::Result<Worker<'a>> {
         let Links { worker, sockets, mailbox, events, outgoing, incoming } = links;
         let epoll = Epoll::new()?;
+        let Sockets { udp: sockets, tcp: listeners } = sockets;
         for (index, socket) in sockets.iter().enumerate() {
             epoll.add(socket.as_fd(), index as u64)?;
+        }
+        for (index, listener) in listeners.iter().enumerate() {
+            epoll.add(listener.as_fd(), LISTENER | index as u64)?;
         }
         if let Some(wake) = mailbox.wake_fd() {
             epoll.add(wake, MAILBOX)?;
@@ -72,6 +89,7 @@ impl<'a> Worker<'a> {
         Ok(Worker {
             sfu,
             sockets,
+            listeners,
             mailbox,
             events,
             incoming,
@@ -79,6 +97,7 @@ impl<'a> Worker<'a> {
             inbox: Inbox::new(),
             out,
             commands: VecDeque::new(),
+            over: Vec::new(),
             datagrams_in: 0,
             bytes_in: 0,
             oversized: 0,
@@ -93,6 +112,11 @@ impl<'a> Worker<'a> {
             let now = Instant::now();
             let mut timeout = self.sfu.poll(now, &mut self.out).map(|due| due.saturating_duration_since(now));
             self.settle();
+            if let Some(due) = self.out.streams.next_sweep() {
+                self.sweep(now);
+                let left = due.saturating_duration_since(now);
+                timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
+            }
             if !self.out.events.is_empty() {
                 timeout = Some(timeout.map_or(EVENT_RETRY, |timeout| timeout.min(EVENT_RETRY)));
             }
@@ -101,9 +125,19 @@ impl<'a> Worker<'a> {
             }
             // Sockets are few (MAX_ADDRESSES), so a bit each will do.
             let (mut sockets, mut mailbox) = (0u64, false);
-            for token in self.epoll.wait(timeout)? {
-                match token {
+            for ready in self.epoll.wait(timeout)? {
+                match ready.token {
                     MAILBOX => mailbox = true,
+                    token if token & CONNECTION != 0 => {
+                        let index = (token & !CONNECTION) as usize;
+                        if ready.writable {
+                            self.out.streams.unblock(index, &self.epoll, token);
+                        }
+                        if ready.readable {
+                            self.receive_stream(index);
+                        }
+                    }
+                    token if token & LISTENER != 0 => self.accept((token & !LISTENER) as usize),
                     socket => sockets |= 1 << socket,
                 }
             }
@@ -148,6 +182,51 @@ impl<'a> Worker<'a> {
             self.sfu.handle(now, path, datagram.bytes, &mut self.out);
         }
         self.settle();
+    }
+
+    fn accept(&mut self, listener: usize) {
+        let now = Instant::now();
+        for _ in 0..ACCEPTED {
+            // Without a descriptor to spare, or when the client is gone already: the next may do better.
+            let Ok((stream, from)) = self.listeners[listener].accept() else { return };
+            self.out.streams.add(now, &self.epoll, connection_token, listener as u8, stream, from);
+        }
+    }
+
+    /// Take what came on a connection, frame by frame: of one read, and what is left makes epoll return at once.
+    fn receive_stream(&mut self, index: usize) {
+        let now = Instant::now();
+        let Some(path) = self.out.streams.path(index) else { return };
+        if self.out.streams.fill(index).and_then(|()| self.take_frames(now, index, path)).is_err() {
+            self.close_stream(path);
+        }
+        self.settle();
+    }
+
+    fn take_frames(&mut self, now: Instant, index: usize, path: Path) -> io::Result<()> {
+        let mut datagram = [0; MAX_DATAGRAM];
+        while let Some(len) = self.out.streams.take(index, &mut datagram)? {
+            self.datagrams_in += 1;
+            self.bytes_in += len as u64;
+            self.sfu.handle(now, path, &mut datagram[..len], &mut self.out);
+            self.out.streams.set_known(now, index, self.sfu.is_known(path));
+        }
+        Ok(())
+    }
+
+    fn close_stream(&mut self, path: Path) {
+        self.out.streams.close(path);
+        self.sfu.path_closed(path);
+    }
+
+    /// Close the connections of those who have no business here.
+    fn sweep(&mut self, now: Instant) {
+        let mut over = std::mem::take(&mut self.over);
+        self.out.streams.sweep(now, |path| self.sfu.is_known(path), &mut over);
+        for path in over.drain(..) {
+            self.close_stream(path);
+        }
+        self.over = over;
     }
 
     /// Do what was asked; true if that is to stop.
@@ -232,6 +311,7 @@ impl<'a> Worker<'a> {
     /// Send and publish what the core has put out.
     fn settle(&mut self) {
         self.out.flush();
+        self.out.streams.flush(&self.epoll, connection_token);
         self.events_lost += self.events.publish(&mut self.out.events);
     }
 
@@ -252,6 +332,8 @@ impl<'a> Worker<'a> {
             drop_dtls_path: self.dtls_unsent,
             drop_event_full: self.events_lost,
             dtls_pending: self.out.handshakes.pending(),
+            tcp_connections: self.out.streams.len() as u64,
+            drop_tcp_refused: self.out.streams.refused(),
             drop_relay_full: self.out.rings.dropped(),
             worker_cpu: vec![thread_cpu()],
             worker_restarts: 0,

@@ -48,7 +48,7 @@ pub(super) struct Engine(engine::Engine);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, addresses, port=0, audio_slots=8, workers=1, spread_above=200))]
+    #[pyo3(signature = (*, addresses, port=0, audio_slots=8, workers=1, spread_above=200, tcp=true))]
     fn new(
         py: Python<'_>,
         addresses: Vec<String>,
@@ -56,6 +56,7 @@ impl Engine {
         audio_slots: usize,
         workers: usize,
         spread_above: usize,
+        tcp: bool,
     ) -> PyResult<Engine> {
         if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
             return Err(PyValueError::new_err(format!("1 to {MAX_ADDRESSES} addresses are needed")));
@@ -67,7 +68,7 @@ impl Engine {
             return Err(PyValueError::new_err(format!("workers must be 1 to {}", sfu::MAX_WORKERS)));
         }
         let addresses = addresses.iter().map(|address| parse(address)).collect::<PyResult<_>>()?;
-        let settings = Settings { addresses, port, audio_slots, workers, spread_above };
+        let settings = Settings { addresses, port, audio_slots, workers, spread_above, tcp };
         py.detach(|| engine::Engine::start(&settings)).map(Engine).map_err(os_error)
     }
 

@@ -6,17 +6,6 @@ use openssl::ssl::SslRef;
 /// `DTLS_CTRL_GET_TIMEOUT` of openssl/ssl.h, which the bindings lack.
 const DTLS_CTRL_GET_TIMEOUT: c_int = 73;
 
-unsafe extern "C" {
-    /// Public since OpenSSL 1.1.1, and not among the bindings.
-    fn SSL_free_buffers(ssl: *mut openssl_sys::SSL) -> c_int;
-}
-
-/// Give back the buffers for records, 33 kB, until the next record comes or goes. Without effect while one is incomplete.
-pub(crate) fn free_buffers(ssl: &SslRef) {
-    // SAFETY: `ssl` is alive and used by this thread alone; no pointer into its buffers exists outside of a call.
-    unsafe { SSL_free_buffers(ssl.as_ptr()) };
-}
-
 /// How long until the handshake must retransmit its last flight (RFC 6347 §4.2.4); None while nothing waits for an answer.
 pub(crate) fn retransmission_timeout(ssl: &SslRef) -> Option<Duration> {
     let mut left = libc::timeval { tv_sec: 0, tv_usec: 0 };

@@ -4,7 +4,12 @@
 mod support;
 
 mod chance;
+mod commands;
 mod forwarding;
+mod networks;
+mod repair;
 mod reports;
 mod slots;
+mod sources;
+mod strangers;
 mod transport;

@@ -23,6 +23,7 @@ pub fn run(bytes: &[u8]) {
         sealed: Vec::new(),
         held: Vec::new(),
     };
+    script.world.audit.polite = script.polite;
     for flags in [0, 1, 4, 16] {
         script.join(flags);
     }
@@ -184,6 +185,7 @@ impl Script {
         changed.ssrc = changed.ssrc.wrapping_add(1 << 16);
         (changed.index, changed.timestamp) = (u64::from(ssrc & 0x7FFF), ssrc);
         let mut packet = changed.speak(20);
+        self.world.audit.ssrc_changed(changed.csrc, changed.ssrc);
         packet.mid = Some("0");
         self.world.send(client, &packet);
     }
