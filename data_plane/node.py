@@ -44,8 +44,6 @@ log = structlog.get_logger()
 
 SIGNALLING_PATH = "/media/signalling"
 
-# Whether this build of the engine listens by TCP as well.
-_ENGINE_HAS_TCP = "tcp=" in (Engine.__text_signature__ or "")
 # Stays on one node; the engine's own limits come with the measured capacity of a worker.
 MAX_STAYS = 20_000
 EVENTS_AT_ONCE = 1024
@@ -107,7 +105,7 @@ class Node:
 
     @property
     def listens_by_tcp(self) -> bool:
-        return self._settings.tcp and _ENGINE_HAS_TCP
+        return self._settings.tcp
 
     @property
     def told(self) -> list[str]:
@@ -138,10 +136,8 @@ class Node:
                 )
                 worker = self.engine.add_peer(room=self._directory.handle(), peer=handle, config=config)
                 peers.append(handle)
-                for tcp in (False, True) if self.listens_by_tcp else (False,):
-                    targets += [
-                        Target(*place, ufrag, password, client_ufrag, tcp) for place in self.engine.addresses[worker]
-                    ]
+                places = offered(self.engine.addresses[worker], (), tcp=self.listens_by_tcp)
+                targets += [Target(each.address, each.port, ufrag, password, client_ufrag, each.tcp) for each in places]
             return await silent(targets)
         finally:
             for peer in peers:
@@ -164,6 +160,7 @@ class Node:
             audio_slots=AUDIO_SLOTS,
             workers=self._settings.workers,
             spread_above=self._settings.spread_above,
+            tcp=self._settings.tcp,
         )
         loop.add_reader(engine.event_fd, self._drain)
         obeying, reporting = asyncio.create_task(self._obey()), asyncio.create_task(self._report())
