@@ -86,9 +86,10 @@ async def test_an_ice_restart_brings_new_credentials_on_both_sides(
     ours = Fragment.parse(answer.text)
     assert f"a=ice-ufrag:{ours.ufrag}\r\n" not in session.created.text
     assert "a=ice-lite\r\n" in answer.text
-    assert (ours.mids, ours.candidates) == (("0",), 1)
+    assert (ours.mids, ours.candidates) == (("0",), 2)
     port = here.node.ports[0]
-    assert f" 127.0.0.1 {port} typ host\r\n" in answer.text
+    for end in ("typ host", "typ host tcptype passive"):
+        assert f" 127.0.0.1 {port} {end}\r\n" in answer.text
     assert await reached(here, NEW[0], (ours.ufrag, ours.password))
 
     problem(await session.patch(fragment(*NEW), If_Match=session.tag), 412)
