@@ -160,6 +160,10 @@ class Directory:
         """Never given out before."""
         return PeerHandle(self._handle())
 
+    def new_room(self) -> RoomHandle:
+        """Of nobody: for a peer that is in no room of the directory."""
+        return RoomHandle(self._handle())
+
     def renew(self, stay: Stay, peer: PeerHandle, slots: int) -> list[Effect]:
         """The engine has a new transport for it, which takes the place of the present one once it is connected."""
         abandoned = [] if stay.coming is None else self._drop(stay.coming)
