@@ -113,23 +113,27 @@ class ScriptedNode:
         }
 
     async def _serve(self, socket: WebSocket) -> None:
-        await socket.accept()
-        first = await socket.receive_json()
-        stay = await (self._joined(socket, first) if first["op"] == "join" else self._resumed(socket, first))
-        if stay is None:
-            await socket.close()
-            return
+        stay = None
         with suppress(WebSocketDisconnect):
-            while True:
-                frame = await socket.receive_json()
-                if frame["op"] != "beat":
-                    stay.frames.put_nowait(frame)
-                    if frame["op"] == "offer":
-                        await self._answer(stay, frame["offer"])
-                elif not self.silent:
-                    await socket.send_json(frame)
-        if stay.socket is socket:
+            await socket.accept()
+            first = await socket.receive_json()
+            stay = await (self._joined(socket, first) if first["op"] == "join" else self._resumed(socket, first))
+            if stay is None:
+                await socket.close()
+                return
+            await self._listen(stay, socket)
+        if stay and stay.socket is socket:
             stay.gone.set()
+
+    async def _listen(self, stay: Stay, socket: WebSocket) -> None:
+        while True:
+            frame = await socket.receive_json()
+            if frame["op"] != "beat":
+                stay.frames.put_nowait(frame)
+                if frame["op"] == "offer":
+                    await self._answer(stay, frame["offer"])
+            elif not self.silent:
+                await socket.send_json(frame)
 
     async def _joined(self, socket: WebSocket, join: dict[str, Any]) -> Stay | None:
         if self.refusal is not None:
