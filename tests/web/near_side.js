@@ -60,6 +60,12 @@
     return connect.call(this, to, ...how);
   };
 
+  near.until = (condition) =>
+    new Promise((resolve) => {
+      const look = () => (condition() ? resolve() : setTimeout(look, 20));
+      look();
+    });
+
   // How loud all that can be heard is, root mean square.
   near.loudness = () => {
     const samples = new Float32Array(1024);
