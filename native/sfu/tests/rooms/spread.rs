@@ -177,3 +177,18 @@ fn after_its_home_began_anew_no_number_of_a_stream_is_used_twice() {
     room.members[bob].client.index = numbers - 20;
     room.run(2 * SECOND);
 }
+
+#[test]
+fn a_mute_that_overtakes_the_last_packets_between_workers_still_frees_the_slot() {
+    let between = Conditions { delay: 5 * MS, ..Conditions::default() };
+    let plans = [(0, Plan::Talks(TALK)), (1, Plan::Listens)];
+    let mut room = room(3, 2, between, &plans);
+    for n in 0..20 {
+        room.run(SECOND + MS * n);
+        room.mute(0, true);
+        room.run(SECOND);
+        assert_eq!(room.sfus[1].counters().slots_held, 0);
+        assert!(room.members[1].client.stream(0).last().unwrap().is_silence());
+        room.mute(0, false);
+    }
+}
