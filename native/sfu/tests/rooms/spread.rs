@@ -140,3 +140,55 @@ fn a_worker_that_begins_anew_takes_its_members_along_and_no_others() {
     let last = room.members[3].client.heard.iter().rev().find(|heard| heard.csrc == Some(alices)).unwrap();
     assert!(room.now - last.at > 4 * SECOND, "{:?}", room.now - last.at);
 }
+
+#[test]
+fn a_worker_that_begins_anew_learns_its_rooms_from_the_others() {
+    let plans = [(0, turns(0, 2)), (2, turns(1, 2)), (0, Plan::Listens), (1, Plan::Talks(TALK)), (2, Plan::Listens)];
+    let mut room = room(5, 3, Conditions::default(), &plans);
+    room.run(5 * SECOND);
+    room.restart_worker(1);
+    let restarted = room.now;
+    room.run(10 * SECOND);
+    // Its own member is gone, the others hear each other.
+    assert!(room.members[3].gone);
+    let counters = room.sfus[1].counters();
+    assert_eq!((counters.rooms, counters.peers, counters.sources), (1, 0, 0));
+    for (listener, talker) in [(0, 1), (1, 0), (2, 0), (2, 1), (4, 0), (4, 1)] {
+        let csrc = room.members[talker].client.csrc;
+        let heard = &room.members[listener].client.heard;
+        let since = heard.iter().filter(|heard| heard.csrc == Some(csrc) && heard.at > restarted).count();
+        assert!(since > 150, "{listener} hears {since} of {talker}");
+    }
+}
+
+#[test]
+fn after_its_home_began_anew_no_number_of_a_stream_is_used_twice() {
+    // Bob's numbers after the restart are Alice's before it.
+    let mut room = Simulation::spread(1, 1, 2, Conditions::default());
+    let setup = Setup { room: 1, slots: 1, nack: true, ..Setup::default() };
+    let alice = room.join_at(0, setup.clone(), Plan::Talks(TALK), Conditions::default(), Conditions::default());
+    let bob = room.join_at(0, setup.clone(), Plan::Listens, Conditions::default(), Conditions::default());
+    room.join_at(0, setup, Plan::Listens, Conditions::default(), Conditions::default());
+    room.run(2 * SECOND);
+    let numbers = room.members[alice].client.index;
+    room.restart_worker(1);
+    room.members[alice].plan = Plan::Listens;
+    room.members[bob].plan = Plan::Talks(TALK);
+    room.members[bob].client.index = numbers - 20;
+    room.run(2 * SECOND);
+}
+
+#[test]
+fn a_mute_that_overtakes_the_last_packets_between_workers_still_frees_the_slot() {
+    let between = Conditions { delay: 5 * MS, ..Conditions::default() };
+    let plans = [(0, Plan::Talks(TALK)), (1, Plan::Listens)];
+    let mut room = room(3, 2, between, &plans);
+    for n in 0..20 {
+        room.run(SECOND + MS * n);
+        room.mute(0, true);
+        room.run(SECOND);
+        assert_eq!(room.sfus[1].counters().slots_held, 0);
+        assert!(room.members[1].client.stream(0).last().unwrap().is_silence());
+        room.mute(0, false);
+    }
+}
