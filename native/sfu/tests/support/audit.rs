@@ -270,6 +270,7 @@ impl Audit {
         let sealed = Header::parse(datagram).expect("well-formed");
         let member = self.members.get_mut(&owner.0).expect("only those who joined");
         let stream = member.slots.iter().position(|slot| slot.ssrc == sealed.ssrc).expect("one of its slots");
+        member.streams[stream].packets = member.streams[stream].packets.wrapping_add(1);
         if member.streams[stream].sent.get(&sealed.sequence).is_some_and(|before| before == datagram) {
             assert!(member.slots[stream].nack, "sent again to who did not want that");
             self.resent += 1;
@@ -301,7 +302,6 @@ impl Audit {
         }
         let newest = Newest { at: now, index: opened.index, timestamp: header.timestamp, csrc, sent_as };
         let state = &mut member.streams[stream];
-        state.packets = state.packets.wrapping_add(1);
         state.sent.insert(sealed.sequence, datagram.to_vec());
         let before = state.newest.filter(|before| before.index > opened.index);
         if before.is_none() {
