@@ -4,9 +4,9 @@ use sfu::drops::Drop;
 use sfu::stun::{Class, IntegrityKey, Message};
 use sfu::{ClosedReason, Event, Path, Rejected};
 
+use crate::support::check::Check;
 use crate::support::client::{Client, Setup};
 use crate::support::{MS, SECOND, World};
-use Check;
 
 fn elsewhere(last: u8) -> Path {
     Path { local: 0, remote: ([198, 51, 100, last], 4000).into() }
