@@ -26,6 +26,7 @@ use crate::{
     ring, socket,
     supervisor::{Media, Shared, spawn},
     sys::EventFd,
+    tcp,
     worker::Links,
 };
 
@@ -128,6 +129,7 @@ impl Engine {
                 links: Links {
                     worker,
                     sockets,
+                    connections: tcp::capacity(workers),
                     mailbox: Arc::clone(&media[index]),
                     events: Arc::clone(&shared.events),
                     outgoing,

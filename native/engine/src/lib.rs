@@ -17,9 +17,9 @@ mod placement;
 mod python;
 mod ring;
 mod socket;
-mod streams;
 mod supervisor;
 mod sys;
+mod tcp;
 mod worker;
 
 pub use counters::Counters;
