@@ -1,12 +1,18 @@
 """The way to the control plane. In one process it is a pair of queues; between machines it will be the bus."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from proto.media import MediaCommand, MediaEvent
+from proto.media import Authorize, Claims, Denied, MediaCommand, MediaEvent
 from proto.rest import IceServer
+
+Authorizer = Callable[[Authorize], Awaitable[Claims | Denied]]
+
+
+class LinkDown(Exception):
+    """The control plane cannot be asked now."""
 
 
 class Link(Protocol):
@@ -16,6 +22,9 @@ class Link(Protocol):
         """In order, and none is lost while the node lives; it may wait as long as that takes."""
 
     def commands(self) -> AsyncIterator[MediaCommand]: ...
+
+    async def authorize(self, question: Authorize) -> Claims | Denied:
+        """Raises `LinkDown`."""
 
     async def close(self, *, failed: bool) -> None:
         """The node is gone: nothing is sent after this. `failed`: not because it was asked to stop."""
@@ -31,9 +40,15 @@ class _End:
 _Up = asyncio.Queue[MediaEvent | _End]
 
 
+class _Desk:
+    """Where questions are answered, once somebody does."""
+
+    authorize: Authorizer | None = None
+
+
 class LocalNodeEnd:
-    def __init__(self, up: _Up, down: asyncio.Queue[MediaCommand]) -> None:
-        self._up, self._down = up, down
+    def __init__(self, up: _Up, down: asyncio.Queue[MediaCommand], desk: _Desk) -> None:
+        self._up, self._down, self._desk = up, down, desk
 
     async def send(self, event: MediaEvent) -> None:
         await self._up.put(event)
@@ -42,6 +57,11 @@ class LocalNodeEnd:
         while True:
             yield await self._down.get()
 
+    async def authorize(self, question: Authorize) -> Claims | Denied:
+        if self._desk.authorize is None:
+            raise LinkDown
+        return await self._desk.authorize(question)
+
     async def close(self, *, failed: bool) -> None:
         await self._up.put(_End(failed))
 
@@ -49,11 +69,11 @@ class LocalNodeEnd:
 class LocalControlEnd:
     """What the control plane holds of a node in its own process."""
 
-    def __init__(self, node_id: str, signalling: str, up: _Up, down: asyncio.Queue[MediaCommand]) -> None:
+    def __init__(self, node_id: str, signalling: str, up: _Up, down: asyncio.Queue[MediaCommand], desk: _Desk) -> None:
         self.node_id, self.signalling = node_id, signalling
         self.stopped = False
         self.ice_servers: list[IceServer] = []
-        self._up, self._down = up, down
+        self._up, self._down, self._desk = up, down, desk
 
     async def send(self, command: MediaCommand) -> None:
         await self._down.put(command)
@@ -64,9 +84,13 @@ class LocalControlEnd:
             yield event
         self.stopped = not event.failed
 
+    def serve(self, authorize: Authorizer) -> None:
+        self._desk.authorize = authorize
+
 
 def local_link(node_id: str, signalling: str) -> tuple[LocalControlEnd, LocalNodeEnd]:
     """Both ends of a link that cannot break. Unbounded: one process produces, the same one consumes."""
     up: _Up = asyncio.Queue()
     down: asyncio.Queue[MediaCommand] = asyncio.Queue()
-    return LocalControlEnd(node_id, signalling, up, down), LocalNodeEnd(up, down)
+    desk = _Desk()
+    return LocalControlEnd(node_id, signalling, up, down, desk), LocalNodeEnd(up, down, desk)

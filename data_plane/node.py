@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
@@ -13,6 +14,7 @@ from chorale_engine import Engine, Event
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from data_plane.addresses import offered
 from data_plane.directory import BadToken, Directory, GrantUsed
 from data_plane.effects import (
     DeafenPeer,
@@ -28,16 +30,21 @@ from data_plane.effects import (
     Tell,
 )
 from data_plane.grants import BadGrant, verify
-from data_plane.link import Link
-from data_plane.sdp import BadOffer, Offer
+from data_plane.link import Link, LinkDown
+from data_plane.reach import Reach
+from data_plane.sdp import BadOffer, Candidate, Offer
 from data_plane.settings import NodeSettings
 from data_plane.signalling import Client, Refusal, Signalling, encode
 from data_plane.stats import stats_route
 from data_plane.stays import Stay
 from data_plane.transports import Transport
+from data_plane.whip import Restarted, Whip
+from proto.ice import IceConfig
 from proto.media import (
+    Authorize,
     Claims,
     DeafenSession,
+    Denied,
     EndReason,
     EndSession,
     MediaCommand,
@@ -46,6 +53,7 @@ from proto.media import (
     MuteSession,
     SessionEnded,
 )
+from proto.rest import IceServer
 from proto.signalling import AUDIO_SLOTS, TAKEN_OVER, Join, Joined
 
 log = structlog.get_logger()
@@ -62,15 +70,25 @@ FAREWELL = 1
 class Node:
     """`running()` is its life; everything else works only inside of it."""
 
-    def __init__(self, settings: NodeSettings, *, node_id: str, link: Link, grant_key: Ed25519PublicKey) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        *,
+        node_id: str,
+        link: Link,
+        grant_key: Ed25519PublicKey,
+        ice: IceConfig | None = None,
+    ) -> None:
+        """`ice`: STUN and TURN servers that WHIP and WHEP clients are told of."""
         self._settings, self._node_id, self._link, self._grant_key = settings, node_id, link, grant_key
+        self._ice = ice or IceConfig()
         self._directory = Directory()
         self._clients: dict[UUID, Client] = {}  # by session, while its socket is open
         self._transports: dict[PeerHandle, Transport] = {}
         self._lost: dict[UUID, Transport] = {}  # by session: the last one that the engine lost
         self._engine: Engine | None = None
         self._reports: asyncio.Queue[MediaEvent] = asyncio.Queue()
-        self._signalling = Signalling(self)
+        self._signalling, self._whip = Signalling(self), Whip(self)
         self._open = False  # to new stays
         self._parting: asyncio.Task[None] | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -83,16 +101,21 @@ class Node:
 
     @property
     def announced(self) -> list[str]:
-        """Where clients are told to send media, as address:port."""
-        candidates = (self._candidates(worker) for worker in range(len(self.engine.addresses)))
-        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for each in candidates for host, port in each]
+        """Where clients are told to send media by UDP, as address:port."""
+        workers = range(len(self.engine.addresses))
+        found = [(each.address, each.port) for worker in workers for each in self._candidates(worker) if not each.tcp]
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in found]
 
-    def _candidates(self, worker: int) -> list[tuple[str, int]]:
-        bound = self.engine.addresses[worker]
-        return [(host, bound[0][1]) for host in self._settings.announce] or bound
+    def _candidates(self, worker: int) -> list[Candidate]:
+        return offered(self.engine.addresses[worker], self._settings.announce, tcp=self._settings.tcp)
+
+    @property
+    def reach(self) -> Reach:
+        """Where it can be reached, for whoever runs it."""
+        return Reach(self.engine, self._settings, self._directory)
 
     def routes(self) -> Sequence[BaseRoute]:
-        return [WebSocketRoute(SIGNALLING_PATH, self._signalling), stats_route(self.counters)]
+        return [WebSocketRoute(SIGNALLING_PATH, self._signalling), *self._whip.routes, stats_route(self.counters)]
 
     def counters(self) -> dict[str, int]:
         """The engine's, and gauges of our own: stays, and open signalling sockets, before their join too."""
@@ -103,7 +126,12 @@ class Node:
         """Once. Raises OSError when an address cannot be bound."""
         loop = asyncio.get_running_loop()
         self._engine = engine = Engine(
-            addresses=self._settings.addresses, port=self._settings.port, audio_slots=AUDIO_SLOTS
+            addresses=self._settings.addresses,
+            port=self._settings.port,
+            audio_slots=AUDIO_SLOTS,
+            workers=self._settings.workers,
+            spread_above=self._settings.spread_above,
+            tcp=self._settings.tcp,
         )
         loop.add_reader(engine.event_fd, self._drain)
         obeying, reporting = asyncio.create_task(self._obey()), asyncio.create_task(self._report())
@@ -142,15 +170,12 @@ class Node:
                 await asyncio.wait_for(done, FAREWELL)
         await self._link.close(failed=failed)
 
-    # What clients ask, through `data_plane.signalling`.
+    # What clients ask, through `data_plane.signalling` and `data_plane.whip`.
 
     def join(self, frame: Join, client: Client) -> UUID:
         """Let a client in, and tell it. The session's id. Raises `Refusal`, and has then changed nothing."""
-        try:
-            claims = verify(frame.grant, key=self._grant_key, node_id=self._node_id)
-        except BadGrant as wrong:
-            raise Refusal(wrong.code) from None
-        stay, answer = self.enter(claims, frame.offer, client)
+        claims = self._granted(frame.grant)
+        stay, answer = self.enter(claims, _parse(frame.offer), client)
         joined = Joined(
             answer=answer,
             session_id=stay.session_id,
@@ -162,10 +187,35 @@ class Node:
         client.tell(encode(joined))
         return stay.session_id
 
-    def enter(self, claims: Claims, sdp: str, client: Client | None) -> tuple[Stay, str]:
+    def _granted(self, grant: str) -> Claims:
+        """Raises `Refusal`."""
+        try:
+            return verify(grant, key=self._grant_key, node_id=self._node_id)
+        except BadGrant as wrong:
+            raise Refusal(wrong.code) from None
+
+    async def authorize(self, channel_id: UUID, bearer: str, *, publishes: bool) -> Claims:
+        """Whom a bearer lets into this channel: a grant, or a stream key (they have no dot). Raises `Refusal`."""
+        if "." in bearer:
+            claims = self._granted(bearer)
+            if claims.room != channel_id:
+                raise Refusal("wrong_channel")
+            return claims
+        try:
+            answer = await self._link.authorize(Authorize(channel_id, bearer, publishes))
+        except LinkDown:
+            raise Refusal("unavailable") from None
+        if isinstance(answer, Denied):
+            raise Refusal(answer.reason)
+        return answer
+
+    def spoil(self, claims: Claims) -> None:
+        """What a stream key was answered with came to nothing: the control plane need not wait for it."""
+        self._reports.put_nowait(SessionEnded(claims.sid, "lost"))
+
+    def enter(self, claims: Claims, offer: Offer, client: Client | None) -> tuple[Stay, str]:
         """A stay and the answer to its offer. Without a `client` it lives and dies with its transport. Raises
         `Refusal`, and has then changed nothing."""
-        offer = _parse(sdp)
         if not self._open or len(self._directory) >= MAX_STAYS:
             raise Refusal("full")
         transport = Transport.answering(offer, fingerprint=self.engine.fingerprint)
@@ -222,6 +272,22 @@ class Node:
         answer = self._add(stay, handle, transport)
         self._perform(self._directory.renew(stay, handle, transport.slots))
         return answer
+
+    def restart_ice(self, session_id: UUID, *, ufrag: str, password: str) -> Restarted:
+        """For a client whose further offers say nothing else. Raises `Refusal`, and has then changed nothing."""
+        stay = self._directory.stay(session_id)
+        peer = None if stay is None else stay.peer or stay.coming
+        if stay is None or peer is None:
+            raise Refusal("bad_offer", "the stay is over")
+        if not stay.take_offer(time.monotonic()):
+            raise Refusal("too_many_offers")
+        transport = self._transports[peer.handle]
+        self._again(peer.handle, transport, replace(transport.offer, ufrag=ufrag, password=password))
+        local = self._transports[peer.handle].local
+        return Restarted(local.ufrag, local.password, self._candidates(transport.worker))
+
+    def ice_servers(self, session_id: UUID) -> Sequence[IceServer]:
+        return self._ice.servers(session_id, datetime.now(UTC))
 
     def _add(self, stay: Stay, handle: PeerHandle, transport: Transport) -> str:
         """A new peer of the engine. The answer to its offer. Raises `Refusal`."""
@@ -345,6 +411,7 @@ class Node:
                     self._reports.put_nowait(event)
                     if isinstance(event, SessionEnded):
                         self._lost.pop(event.session_id, None)
+                        self._whip.over(event.session_id)
                 case Hang(session_id):
                     if (gone := self._clients.pop(session_id, None)) is not None:
                         gone.hang_up()

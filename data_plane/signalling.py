@@ -58,6 +58,7 @@ class Refusal(Exception):
 
     def __init__(self, code: str, detail: str | None = None) -> None:
         super().__init__(code)
+        self.code = code
         self.frame = Refused(code, f"{REFUSALS[code]}: {detail}" if detail else REFUSALS[code])
 
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from chorale_engine import Peer, Slot, Source
 
-from data_plane.sdp import AudioLine, BadOffer, Local, Offer, Role, describe
+from data_plane.sdp import AudioLine, BadOffer, Candidate, Local, Offer, Role, describe
 from proto.signalling import AUDIO_SLOTS
 
 
@@ -41,7 +41,7 @@ class Transport:
     def slots(self) -> int:
         return len(self.local.slot_ssrcs)
 
-    def answer(self, candidates: Sequence[tuple[str, int]]) -> str:
+    def answer(self, candidates: Sequence[Candidate]) -> str:
         """`candidates`: those of its worker."""
         return describe(self.offer, self.local, candidates)
 
@@ -96,6 +96,7 @@ def _source(line: AudioLine, csrc: int) -> Source:
         csrc=csrc,
         mid=line.mid,
         payload_type=line.payload_type,
+        red_payload_type=line.red_payload_type,
         ssrc=line.ssrc,
         level_extension=line.level_extension,
         mid_extension=line.mid_extension,
@@ -103,7 +104,13 @@ def _source(line: AudioLine, csrc: int) -> Source:
 
 
 def _slot(line: AudioLine, ssrc: int) -> Slot:
-    return Slot(ssrc=ssrc, payload_type=line.payload_type, level_extension=line.level_extension)
+    return Slot(
+        ssrc=ssrc,
+        payload_type=line.payload_type,
+        red_payload_type=line.red_payload_type,
+        nack=line.nack,
+        level_extension=line.level_extension,
+    )
 
 
 def _distinct(count: int) -> list[int]:

@@ -21,6 +21,20 @@ class Claims(Struct, frozen=True):
 GRANT_SECONDS = 60
 GRANT_ALGORITHM = "EdDSA"
 
+
+class Authorize(Struct, frozen=True):
+    """A node asks: whom does this stream key let into this channel? Answered by `Claims`, as those of a grant, or by
+    `Denied`."""
+
+    channel_id: UUID
+    stream_key: str
+    publishes: bool  # WHIP; False: WHEP
+
+
+class Denied(Struct, frozen=True):
+    reason: Literal["unknown_key", "wrong_channel", "unknown_channel", "too_many"]  # unknown: or hidden from the member
+
+
 EndReason = Literal["left", "replaced", "removed", "lost", "shutdown"]
 
 

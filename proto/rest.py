@@ -120,6 +120,20 @@ class ParticipantChange(Struct, frozen=True, forbid_unknown_fields=False):
     channel_id: UUID | None = None
 
 
+class NewStreamKey(Struct, frozen=True):  # POST /channels/{id}/stream-keys
+    name: Name  # of the program or device that will have it
+
+
+class StreamKey(Struct, frozen=True):  # GET /channels/{id}/stream-keys; DELETE /channels/{id}/stream-keys/{key_id}
+    key_id: UUID
+    name: str
+    created_at: datetime
+
+
+class FreshStreamKey(StreamKey, frozen=True):  # the answer to POST
+    key: str  # the bearer of WHIP and WHEP: shown this once
+
+
 class IceServer(Struct, frozen=True, omit_defaults=True):
     urls: list[str]
     username: str | None = None

@@ -206,4 +206,10 @@ REFUSALS = {
     "bad_offer": "the offer is not an SDP this node can answer",
     "too_many_offers": "too many offers; wait a minute",
     "full": "the node is full",
+    # of WHIP and WHEP
+    "unknown_key": "the bearer is neither a stream key nor a grant of ours",
+    "wrong_channel": "the bearer is for another channel",
+    "unknown_channel": "there is no such channel",
+    "too_many": "too many sessions were made with this stream key",
+    "unavailable": "the control plane cannot be asked now",
 }

@@ -1,8 +1,9 @@
 """Voice sessions, a core: from what was admitted and what the node reports to who is where.
 
 A session is pending from `join` until the node reports that it started; only then is it announced. A user has one
-active session: one that starts ends the user's others. What is announced is what the node reports, not what it was
-told to do.
+active session of their own: one that starts ends the others. Beside it there may be what was made with stream keys: an
+encoder that comes again ends its own earlier session, and players do not mind each other. What is announced is what the
+node reports, not what it was told to do.
 """
 
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from proto.ids import ChannelId, ServerId, SessionId, UserId
+from proto.ids import ChannelId, ServerId, SessionId, StreamKeyId, UserId
 from proto.media import (
     GRANT_SECONDS,
     DeafenSession,
@@ -42,6 +43,8 @@ class VoiceSession:
     deafened: bool = False
     server_muted: bool = False
     server_deafened: bool = False
+    key_id: StreamKeyId | None = None  # of the stream key it was made with; None: by a grant from `join`
+    publishes: bool = True
 
     @property
     def state(self) -> VoiceState:
@@ -55,6 +58,10 @@ class VoiceSession:
             server_muted=self.server_muted,
             server_deafened=self.server_deafened,
         )
+
+    def replaces(self, other: "VoiceSession") -> bool:
+        same = self.user_id == other.user_id and self.key_id == other.key_id
+        return same and (self.key_id is None or (self.publishes and other.publishes))
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ class VoiceSessions:
             deafened=event.deafened,
         )
         effects: list[Effect] = []
-        for other in [each for each in self._active.values() if each.user_id == session.user_id]:
+        for other in [each for each in self._active.values() if session.replaces(each)]:
             effects += self.end(other.session_id, "replaced", now)
         self._active[session.session_id] = session
         effects.append(Announce(session, present=True))
@@ -143,14 +150,15 @@ class VoiceSessions:
     # What who runs the server does to those who are there.
 
     def of(self, user_id: UserId, channel_id: ChannelId) -> VoiceSession | None:
-        """The user's session in this channel."""
-        there = (each for each in self._active.values() if each.channel_id == channel_id)
-        return next((each for each in there if each.user_id == user_id), None)
+        """The user's session in this channel: their own, else one of a stream key."""
+        there = [each for each in self._active.values() if (each.user_id, each.channel_id) == (user_id, channel_id)]
+        return next((each for each in there if each.key_id is None), there[0] if there else None)
 
     def sanction(
         self, session: VoiceSession, *, muted: bool | None = None, deafened: bool | None = None
     ) -> list[Effect]:
-        """Nobody hears the member, or nothing is sent to it, now and whenever it comes again. None: as it is."""
+        """Nobody hears the member, or nothing is sent to it, now and whenever it comes again, whatever the way. None:
+        as it is."""
         key = session.server_id, session.user_id
         before = self._sanctions.pop(key, _NONE)
         sanction = Sanction(
@@ -159,8 +167,13 @@ class VoiceSessions:
         if sanction != _NONE:
             self._sanctions[key] = sanction
         # Always, for the node may not have answered the last command yet.
-        effects: list[Effect] = [] if muted is None else [MuteSession(session.session_id, muted)]
-        return effects if deafened is None else [*effects, DeafenSession(session.session_id, deafened)]
+        effects: list[Effect] = []
+        for each in [each for each in self._active.values() if (each.server_id, each.user_id) == key]:
+            if muted is not None:
+                effects.append(MuteSession(each.session_id, muted))
+            if deafened is not None:
+                effects.append(DeafenSession(each.session_id, deafened))
+        return effects
 
     def move(self, session: VoiceSession, channel_id: ChannelId) -> list[Effect]:
         return [MoveSession(session.session_id, channel_id)]
@@ -181,12 +194,36 @@ class VoiceSessions:
         return [*gone, EndSession(session_id, reason)]
 
     def leave(self, user_id: UserId, channel_id: ChannelId, now: datetime) -> list[Effect]:
-        """Ends the user's sessions in this channel, pending ones too."""
-        effects: list[Effect] = []
-        for each in [*self._active.values(), *self._pending.values()]:
-            if each.user_id == user_id and each.channel_id == channel_id:
-                effects += self.end(each.session_id, "left", now)
-        return effects
+        """Ends the user's sessions in this channel, pending ones too. What a stream key was given to stays."""
+        theirs = [each for each in self._in(channel_id, user_id) if each.key_id is None]
+        return [effect for each in theirs for effect in self.end(each.session_id, "left", now)]
+
+    def remove(self, user_id: UserId, channel_id: ChannelId, now: datetime) -> list[Effect]:
+        """Ends all of the user's sessions in this channel."""
+        theirs = self._in(channel_id, user_id)
+        return [effect for each in theirs for effect in self.end(each.session_id, "removed", now)]
+
+    def _in(self, channel_id: ChannelId, user_id: UserId) -> list[VoiceSession]:
+        """Pending ones too."""
+        there = [each for each in self._all if each.channel_id == channel_id]
+        return [each for each in there if each.user_id == user_id]
+
+    @property
+    def _all(self) -> list[VoiceSession]:
+        return [*self._active.values(), *self._pending.values()]
+
+    # Of stream keys.
+
+    def of_key(self, key_id: StreamKeyId) -> list[VoiceSession]:
+        """Pending ones too."""
+        return [each for each in self._all if each.key_id == key_id]
+
+    def keys(self) -> set[StreamKeyId]:
+        """Those with which something was made that is not over."""
+        return {each.key_id for each in self._all if each.key_id is not None}
+
+    def end_of_key(self, key_id: StreamKeyId, now: datetime) -> list[Effect]:
+        return [effect for each in self.of_key(key_id) for effect in self.end(each.session_id, "removed", now)]
 
     def lost(self) -> list[Effect]:
         """The node is gone, and everybody on it."""

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from control_plane.app import build
 from control_plane.ratelimit import Rate
 from control_plane.settings import Settings
+from control_plane.voice.nodes import Authorizer
 from proto.media import MediaCommand, MediaEvent, SessionChanged, SessionEnded, SessionStarted
 from proto.rest import IceServer
 
@@ -50,6 +51,9 @@ class Pipe:
     async def events(self) -> AsyncIterator[MediaEvent]:
         while (event := await self._events.get()) is not None:
             yield event
+
+    def serve(self, authorize: Authorizer) -> None:
+        self.authorize = authorize
 
     def start(self, admission: dict[str, Any], channel_id: str, user_id: str) -> None:
         self._events.put_nowait(SessionStarted(UUID(admission["session_id"]), UUID(channel_id), UUID(user_id)))

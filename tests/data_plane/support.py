@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from data_plane.link import LocalControlEnd, local_link
 from data_plane.node import SIGNALLING_PATH, Node
 from data_plane.settings import NodeSettings
+from proto.ice import IceConfig
 from proto.media import GRANT_ALGORITHM, GRANT_SECONDS, Claims, MediaEvent
 from proto.rest import Admission
 from proto.signalling import MAX_FRAME, FromNode
@@ -172,11 +173,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running(settings: NodeSettings | None = None) -> AsyncIterator[Running]:
+async def running(settings: NodeSettings | None = None, *, ice: IceConfig | None = None) -> AsyncIterator[Running]:
     key = Ed25519PrivateKey.generate()
     control, link = local_link(NODE_ID, SIGNALLING_PATH)
     chosen = settings or NodeSettings(("127.0.0.1",))
-    node = Node(chosen, node_id=NODE_ID, link=link, grant_key=key.public_key())
+    node = Node(chosen, node_id=NODE_ID, link=link, grant_key=key.public_key(), ice=ice)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

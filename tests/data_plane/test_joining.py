@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import time
 from contextlib import AsyncExitStack
 from typing import Any
@@ -276,14 +277,30 @@ async def test_hundreds_can_be_in_the_room(here: Running) -> None:
 # The rest of what a node answers
 
 
-async def test_an_announced_address_is_offered_instead(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with running(NodeSettings(("127.0.0.1",), announce=("203.0.113.7", "2001:db8::7"))) as here:
-        port = here.node.engine.addresses[0][0][1]
+async def test_an_announced_address_is_offered_instead() -> None:
+    announce = ("203.0.113.7", "2001:db8::7")
+    async with running(NodeSettings(("127.0.0.1", "::1"), announce=announce)) as here:
+        (port,) = here.node.reach.ports
         assert here.node.announced == [f"203.0.113.7:{port}", f"[2001:db8::7]:{port}"]
         frame = await answer(here, Join(here.grant(), AN_OFFER))
         assert isinstance(frame, Joined)
-        assert f" 203.0.113.7 {port} typ host" in frame.answer
+        for address in announce:
+            assert f" {address} {port} typ host\r\n" in frame.answer
+            assert f" {address} {port} typ host tcptype passive\r\n" in frame.answer
         assert "127.0.0.1 " not in frame.answer.split("m=audio", 1)[1]
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_a_client_is_offered_the_sockets_of_the_worker_that_serves_it(tcp: bool) -> None:
+    async with running(NodeSettings(("127.0.0.1",), workers=2, tcp=tcp)) as here:
+        used = set()
+        for _ in range(2):  # each in a room of its own
+            frame = await answer(here, Join(here.grant(), AN_OFFER))
+            assert isinstance(frame, Joined)
+            lines = set(re.findall(r"a=candidate:.*", frame.answer))
+            assert len(lines) == 1 + tcp
+            used |= {int(line.split()[5]) for line in lines}
+        assert used <= set(here.node.reach.ports)
 
 
 async def test_counters_are_for_this_machine_only(here: Running) -> None:
