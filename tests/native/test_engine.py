@@ -655,6 +655,32 @@ def test_a_spread_room_lives_on_when_its_home_panics(two_workers: Engine) -> Non
     assert struct.unpack_from("!I", back.hear(), 12) == (first,)
 
 
+def test_a_peer_ends_once_however_it_ends(two_workers: Engine) -> None:
+    engine = two_workers
+    clients = {peer: join(engine, peer, room=1) for peer in (1, 2)}
+    for client in clients.values():
+        client.ssl.shutdown()
+        client.flush()
+    while engine.counters()["peers"]:
+        pass
+    engine.remove_peer(2)  # which is gone, and has not been told yet
+    engine._panic_worker(0)
+    restarts = 0
+    while not restarts:
+        with suppress(RuntimeError):  # the worker panicked before it answered
+            restarts = engine.counters()["worker_restarts"]
+    closed = [event for event in engine.drain() if isinstance(event, Event.Closed)]
+    assert [(event.peer, event.reason) for event in closed] == [(1, "closed")]
+
+
+def test_an_engine_closes_whatever_its_workers_do() -> None:
+    for _ in range(20):
+        engine = Engine(addresses=["127.0.0.1"], workers=2)
+        for worker in (0, 1):
+            engine._panic_worker(worker)
+        engine.close()
+
+
 def test_a_worker_that_panics_again_and_again_is_a_failure(two_workers: Engine) -> None:
     with pytest.raises(RuntimeError, match="media-1 thread failed: a worker panicked: asked to"):
         _panic_six_times(two_workers)
