@@ -6,6 +6,7 @@ import ipaddress
 import os
 import socket
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,8 +21,9 @@ from control_plane.logs import configure_logs
 from control_plane.settings import Settings, SettingsError, load_settings
 from control_plane.voice.grants import Grants, KeyUnusable
 from data_plane import link
+from data_plane.addresses import interface_addresses
 from data_plane.node import SIGNALLING_PATH, Node
-from data_plane.settings import FILE_KEYS, NodeSettingsError, interface_addresses, load_node_settings
+from data_plane.settings import FILE_KEYS, NodeSettingsError, load_node_settings
 from proto import gateway, signalling
 
 DESCRIPTION = """\
@@ -37,7 +39,7 @@ a variable over the file:
 
   --host             CHORALE_HOST              --media-port       CHORALE_MEDIA_PORT
   --port             CHORALE_PORT              --media-address    CHORALE_MEDIA_ADDRESSES (comma-separated)
-  --data             CHORALE_DATA_DIR
+  --data             CHORALE_DATA_DIR          --media-announce   CHORALE_MEDIA_ANNOUNCE (comma-separated)
 """
 
 EXAMPLES = """\
@@ -70,13 +72,24 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address of the page and the API (default 127.0.0.1)")
     serve.add_argument("--port", help="their TCP port; 0 takes a free one (default 8080)")
     serve.add_argument("--data", metavar="DIR", dest="data_dir", help="where everything is kept (default ./var)")
-    serve.add_argument("--media-port", metavar="PORT", help="UDP port of voice; 0 takes a free one (default 0)")
+    serve.add_argument(
+        "--media-port",
+        metavar="PORT",
+        help="first UDP and TCP port of voice, one for each worker; 0 takes free ones (default 0)",
+    )
     serve.add_argument(
         "--media-address",
         metavar="ADDRESS",
         dest="media_addresses",
         action="append",
         help="a local address for voice, given once for each (default: this machine's own)",
+    )
+    serve.add_argument(
+        "--media-announce",
+        metavar="ADDRESS",
+        dest="media_announce",
+        action="append",
+        help="an address that clients are told instead, where a router or a cloud translates",
     )
     tls = serve.add_argument_group("HTTPS", "browsers give a microphone only to localhost and to HTTPS pages")
     tls.add_argument("--tls-cert", metavar="FILE", help="certificate chain, PEM")
@@ -91,8 +104,9 @@ def _environment(arguments: argparse.Namespace) -> Mapping[str, str]:
     for name in ("host", "port", "data_dir", "media_port"):
         if (value := getattr(arguments, name)) is not None:
             given["CHORALE_" + name.upper()] = value
-    if arguments.media_addresses:
-        given["CHORALE_MEDIA_ADDRESSES"] = ",".join(arguments.media_addresses)
+    for name in ("media_addresses", "media_announce"):
+        if value := getattr(arguments, name):
+            given["CHORALE_" + name.upper()] = ",".join(value)
     return {**os.environ, **given}
 
 
@@ -105,7 +119,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     configure_logs()
     grants = Grants.open(settings.data_dir)
     ours, theirs = link.local_link(node_id="local", signalling=SIGNALLING_PATH)
-    node = Node(node_settings, link=theirs, node_id="local", grant_key=grants.public_key)
+    node = Node(node_settings, link=theirs, node_id="local", grant_key=grants.public_key, ice=settings.ice)
     application = control.build(settings, ours, routes=node.routes(), around=node.running)
     config = uvicorn.Config(
         application,
@@ -144,11 +158,13 @@ class _Server(uvicorn.Server):
         port = self.servers[0].sockets[0].getsockname()[1]
         scheme = "https" if secure else "http"
         first, *others = [f"{scheme}://{f'[{each}]' if ':' in each else each}:{port}" for each in _reached_at(host)]
+        reach = self._node.reach
         lines = [
             f"Chorale is ready at {first}",
             *(f"                and {each}" for each in others),
             f"  data    {self._data_dir.resolve()}",
-            f"  voice   UDP {', '.join(self._node.announced)}",
+            f"  voice   {reach.transports}",
+            f"          at {', '.join(reach.addresses)}",
             "",
             "Open the address in two browser windows (one of them private), sign up in each,",
             "invite one from the other, and join the voice channel. Ctrl+C stops.",
@@ -159,12 +175,16 @@ class _Server(uvicorn.Server):
                 "Browsers give a page a microphone only over HTTPS or on localhost: start with --tls-self-signed,",
                 "or with --tls-cert and --tls-key.",
             ]
+        for doubt in await reach.doubts(exposed=not _is_loopback(host)):
+            lines += ["", *textwrap.wrap(doubt, 100)]
         print("\n".join(lines), flush=True)
 
 
 def _reached_at(host: str) -> list[str]:
     """What to type into a browser: nobody can open 0.0.0.0."""
-    return ["localhost", *interface_addresses()] if host in ("0.0.0.0", "::") else [host]  # noqa: S104
+    if host not in ("0.0.0.0", "::"):  # noqa: S104
+        return [host]
+    return ["localhost", *interface_addresses(6 if host == "::" else 4)]
 
 
 def _is_loopback(host: str) -> bool:
@@ -229,7 +249,7 @@ def _names(host: str) -> list[x509.GeneralName]:
         address = ipaddress.ip_address(host)
     except ValueError:
         return [*names, x509.DNSName(host)] if host != "localhost" else names
-    addresses = interface_addresses() if address.is_unspecified else [host]
+    addresses = interface_addresses(address.version) if address.is_unspecified else [host]
     return names + [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
 
 

@@ -19,7 +19,7 @@ from control_plane.gateway.hub import Hub
 from control_plane.logs import configure_logs
 from control_plane.passwords import Passwords
 from control_plane.ratelimit import Limiter
-from control_plane.routes import accounts, channels, gateway, health, invites, messages, servers, voice
+from control_plane.routes import accounts, channels, gateway, health, invites, messages, servers, stream_keys, voice
 from control_plane.routes.page import page_routes
 from control_plane.routes.shell import ERROR_HANDLERS, Shell
 from control_plane.settings import Settings
@@ -39,6 +39,7 @@ ROUTES: list[BaseRoute] = [
     *channels.ROUTES,
     *messages.ROUTES,
     *voice.ROUTES,
+    *stream_keys.ROUTES,
     *health.ROUTES,
     *gateway.ROUTES,
 ]
@@ -83,6 +84,8 @@ def build(
                     bus=bus,
                     store=store,
                     now=lambda: moment(_now_us()),
+                    mint=lambda: minter.mint(_now_us()),
+                    ice=settings.ice,
                 ),
                 passwords=passwords,
                 limits=Limits(

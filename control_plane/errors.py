@@ -4,7 +4,8 @@ ApiError
 ├── BadId, MalformedJson, InvalidBody, InvalidQuery, BodyTooLarge, UnsupportedMediaType,
 │   MethodNotAllowed, UpgradeRequired
 ├── Unauthorized, BadCredentials, UsernameTaken, MissingPermissions, RateLimited
-├── UnknownServer, UnknownChannel, UnknownInvite, NotAVoiceChannel, TooMany
+├── UnknownServer, UnknownChannel, UnknownParticipant, UnknownInvite, UnknownStreamKey,
+│   NotAVoiceChannel, TooMany
 └── NoMediaNode, Unavailable
 """
 
@@ -116,10 +117,22 @@ class UnknownChannel(ApiError):
     code, status, message = ErrorCode.UNKNOWN_CHANNEL, 404, "There is no such channel."
 
 
+class UnknownParticipant(ApiError):
+    """Also raised when the user does not exist, or is elsewhere."""
+
+    code, status, message = ErrorCode.UNKNOWN_PARTICIPANT, 404, "There is no such participant in this channel."
+
+
 class UnknownInvite(ApiError):
     """Also raised when the invite has expired or is used up."""
 
     code, status, message = ErrorCode.UNKNOWN_INVITE, 404, "This invite does not exist or has expired."
+
+
+class UnknownStreamKey(ApiError):
+    """Also raised when the key is somebody else's, or was revoked."""
+
+    code, status, message = ErrorCode.UNKNOWN_STREAM_KEY, 404, "You have no such stream key here."
 
 
 class NotAVoiceChannel(ApiError):

@@ -1,5 +1,7 @@
 """Settings of a media node: `CHORALE_MEDIA_*` variables, or the TOML file named by `CHORALE_CONFIG`."""
 
+import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,11 +9,20 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import ifaddr
+from data_plane.addresses import MAX_ADDRESSES, default_addresses, detect
 
-# Enough for every real machine, and a bound on what clients are told.
-MAX_ADDRESSES = 8
-FILE_KEYS = ("media_addresses", "media_announce", "media_port")
+FILE_KEYS = (
+    "media_addresses",
+    "media_announce",
+    "media_port",
+    "media_spread_above",
+    "media_tcp",
+    "media_workers",
+)
+# By default: beyond these a machine has better things to do than voice.
+MOST_WORKERS = 8
+SPREAD_ABOVE = 200
+_SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
 
 class NodeSettingsError(Exception):
@@ -20,29 +31,52 @@ class NodeSettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    addresses: tuple[str, ...]  # one UDP socket each; clients are offered all of them
-    port: int = 0  # 0: any free one
+    addresses: tuple[str, ...]  # one socket each and worker; clients are offered all of them
+    port: int = 0  # of the first worker, the others have those that follow; 0: any free ones
     announce: tuple[str, ...] = ()  # what clients are offered instead, where a router or a cloud translates
-
-
-def interface_addresses() -> list[str]:
-    """The IPv4 addresses of this machine that others can reach, in the order of its interfaces."""
-    found = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
-    return [each for each in found if not (ip_address(each).is_loopback or ip_address(each).is_link_local)]
+    workers: int = 1
+    spread_above: int = SPREAD_ABOVE  # peers of a room, which more workers than one serve from then on
+    tcp: bool = True  # offered too, for networks that pass no UDP
 
 
 def load_node_settings(environ: Mapping[str, str]) -> NodeSettings:
-    """Without a setting: loopback, for a browser on this machine, and every interface. Raises `NodeSettingsError`."""
+    """Without a setting: loopback, for a browser on this machine, and every interface; a worker for each processor.
+    Raises `NodeSettingsError`."""
     file = _file(environ)
     addresses = _addresses("CHORALE_MEDIA_ADDRESSES", environ, file)
-    port = environ.get("CHORALE_MEDIA_PORT") or file.get("media_port") or 0
-    if not str(port).isdecimal() or int(port) > 65535:
-        raise NodeSettingsError(f"CHORALE_MEDIA_PORT is {port!r}, which is not a port from 0 to 65535.")
+    port = _number("CHORALE_MEDIA_PORT", environ, file, 0, (0, 65535), "a port")
+    cores = min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    workers = _number("CHORALE_MEDIA_WORKERS", environ, file, cores, (1, 64), "a number of workers")
+    if port and port + workers - 1 > 65535:
+        raise NodeSettingsError(f"CHORALE_MEDIA_PORT is {port}, which leaves no ports for {workers} workers.")
     return NodeSettings(
-        addresses=addresses or tuple(dict.fromkeys(("127.0.0.1", *interface_addresses())))[:MAX_ADDRESSES],
-        port=int(port),
+        addresses=addresses or default_addresses(detect()),
+        port=port,
         announce=_addresses("CHORALE_MEDIA_ANNOUNCE", environ, file),
+        workers=workers,
+        spread_above=_number(
+            "CHORALE_MEDIA_SPREAD_ABOVE", environ, file, SPREAD_ABOVE, (1, 1_000_000), "a number of people"
+        ),
+        tcp=_switch("CHORALE_MEDIA_TCP", environ, file),
     )
+
+
+def _number(
+    name: str, environ: Mapping[str, str], file: Mapping[str, Any], default: int, within: tuple[int, int], what: str
+) -> int:
+    given = str(environ.get(name) or file.get(name.removeprefix("CHORALE_").lower(), default))
+    least, most = within
+    if not re.fullmatch("[0-9]{1,9}", given) or not least <= int(given) <= most:
+        raise NodeSettingsError(f"{name} is {given!r}, which is not {what} from {least} to {most}.")
+    return int(given)
+
+
+def _switch(name: str, environ: Mapping[str, str], file: Mapping[str, Any]) -> bool:
+    given = str(environ.get(name) or file.get(name.removeprefix("CHORALE_").lower(), "on"))
+    chosen = _SWITCH.get(given.lower())
+    if chosen is None:
+        raise NodeSettingsError(f"{name} is {given!r}, which is neither on nor off.")
+    return chosen
 
 
 def _addresses(name: str, environ: Mapping[str, str], file: Mapping[str, Any]) -> tuple[str, ...]:

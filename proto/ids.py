@@ -22,6 +22,7 @@ ServerId = NewType("ServerId", UUID)
 ChannelId = NewType("ChannelId", UUID)
 MessageId = NewType("MessageId", UUID)
 SessionId = NewType("SessionId", UUID)  # a voice session
+StreamKeyId = NewType("StreamKeyId", UUID)
 Topic = NewType("Topic", str)  # a guild or a user as a stream of events
 
 EPOCH_MS = 1_420_070_400_000  # 2015-01-01, Discord's: its client libraries read the right time from our snowflakes

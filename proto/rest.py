@@ -106,7 +106,32 @@ class VoiceState(Struct, frozen=True):  # GET /channels/{id}/participants
     channel_id: UUID
     user_id: UUID
     start_time: datetime
-    muted: bool = False
+    muted: bool = False  # by the member
+    deafened: bool = False
+    server_muted: bool = False  # by who runs the server
+    server_deafened: bool = False
+
+
+class ParticipantChange(Struct, frozen=True, forbid_unknown_fields=False):
+    """PATCH /channels/{id}/participants/{user_id}; what is left out stays as it is. `channel_id`: move there."""
+
+    server_muted: bool | None = None
+    server_deafened: bool | None = None
+    channel_id: UUID | None = None
+
+
+class NewStreamKey(Struct, frozen=True):  # POST /channels/{id}/stream-keys
+    name: Name  # of the program or device that will have it
+
+
+class StreamKey(Struct, frozen=True):  # GET /channels/{id}/stream-keys; DELETE /channels/{id}/stream-keys/{key_id}
+    key_id: UUID
+    name: str
+    created_at: datetime
+
+
+class FreshStreamKey(StreamKey, frozen=True):  # the answer to POST
+    key: str  # the bearer of WHIP and WHEP: shown this once
 
 
 class IceServer(Struct, frozen=True, omit_defaults=True):

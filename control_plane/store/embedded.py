@@ -12,17 +12,29 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control_plane.events import Announcement, LogEvent
-from control_plane.store.ports import CursorGone, Login, NameTaken, Page, Reader, Span, Transaction
+from control_plane.store.ports import CursorGone, KeyHolder, Login, NameTaken, Page, Reader, Span, Transaction
 from control_plane.store.sqlite import Database
-from control_plane.store.tables import channels, events, invites, server_members, servers, tokens, topics, users
-from proto.ids import ChannelId, Minter, ServerId, Topic, UserId, guild_topic, user_topic
-from proto.rest import Channel, Invite, Member, Server, User
+from control_plane.store.tables import (
+    channels,
+    events,
+    invites,
+    server_members,
+    servers,
+    stream_keys,
+    tokens,
+    topics,
+    users,
+)
+from proto.ids import ChannelId, Minter, ServerId, StreamKeyId, Topic, UserId, guild_topic, user_topic
+from proto.rest import Channel, Invite, Member, Server, StreamKey, User
 
 T = TypeVar("T")
 
 _USER = (users.c.user_id, users.c.username, users.c.avatar_url)
 _SERVER = tuple(servers.c[name] for name in Server.__struct_fields__)
 _CHANNEL = tuple(channels.c[name] for name in Channel.__struct_fields__)
+_KEY = tuple(stream_keys.c[name] for name in StreamKey.__struct_fields__)
+_HOLDER = tuple(stream_keys.c[name] for name in KeyHolder.__struct_fields__)
 _EVENT = (events.c.topic, events.c.n, events.c.payload, events.c.stored)
 
 
@@ -122,6 +134,18 @@ class EmbeddedReader:
             .where(invites.c.code == code)
         )
         return await self._one(Invite, found)
+
+    async def stream_keys(self, channel_id: ChannelId, user_id: UserId) -> list[StreamKey]:
+        theirs = select(*_KEY).where(stream_keys.c.channel_id == channel_id, stream_keys.c.user_id == user_id)
+        rows = await self._connection.execute(theirs.order_by(stream_keys.c.key_id))
+        return [StreamKey(*row) for row in rows]
+
+    async def key_holder(self, digest: bytes) -> KeyHolder | None:
+        return await self._one(KeyHolder, select(*_HOLDER).where(stream_keys.c.digest == digest))
+
+    async def live_keys(self, key_ids: Collection[StreamKeyId]) -> set[StreamKeyId]:
+        kept = select(stream_keys.c.key_id).where(stream_keys.c.key_id.in_(list(key_ids)))
+        return set((await self._connection.scalars(kept)).all())
 
     async def spans(self, topic_names: Collection[Topic]) -> Mapping[Topic, Span]:
         first = select(func.min(events.c.n)).where(events.c.topic == topics.c.topic)
@@ -234,6 +258,24 @@ class EmbeddedTransaction(EmbeddedReader):
         left = or_(invites.c.max_uses == 0, invites.c.uses < invites.c.max_uses)
         used = update(invites).where(invites.c.code == code, invites.c.expires_at > now, left)
         return (await self._connection.execute(used.values(uses=invites.c.uses + 1))).rowcount == 1
+
+    async def insert_stream_key(self, key: StreamKey, digest: bytes, *, channel: Channel, user_id: UserId) -> None:
+        row = {
+            **msgspec.structs.asdict(key),
+            "digest": digest,
+            "server_id": channel.server_id,
+            "channel_id": channel.channel_id,
+            "user_id": user_id,
+        }
+        await self._connection.execute(insert(stream_keys).values(row))
+
+    async def delete_stream_key(self, channel_id: ChannelId, user_id: UserId, key_id: StreamKeyId) -> bool:
+        its = delete(stream_keys).where(
+            stream_keys.c.key_id == key_id,
+            stream_keys.c.channel_id == channel_id,
+            stream_keys.c.user_id == user_id,
+        )
+        return (await self._connection.execute(its)).rowcount == 1
 
     async def append(
         self, topic: Topic, announce: Callable[[UUID], Announcement], *, nonce: str | None = None, stored: bool = True

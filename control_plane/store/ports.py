@@ -9,8 +9,8 @@ from uuid import UUID
 from msgspec import Struct
 
 from control_plane.events import Announcement, LogEvent
-from proto.ids import ChannelId, MessageId, ServerId, Topic, UserId
-from proto.rest import Channel, Invite, Member, Server, User
+from proto.ids import ChannelId, MessageId, ServerId, StreamKeyId, Topic, UserId
+from proto.rest import Channel, Invite, Member, Server, StreamKey, User
 
 T = TypeVar("T")
 
@@ -54,6 +54,16 @@ class StoredMessage(Struct, frozen=True):
     content: str
 
 
+class KeyHolder(Struct, frozen=True):
+    """Whose stream key it is, and for which channel."""
+
+    key_id: StreamKeyId
+    digest: bytes  # SHA-256 of the key
+    server_id: ServerId
+    channel_id: ChannelId
+    user_id: UserId
+
+
 class Reader(Protocol):
     """One consistent view. Nothing changes under a reader."""
 
@@ -77,6 +87,15 @@ class Reader(Protocol):
         """By position."""
 
     async def invite(self, code: str) -> Invite | None: ...
+
+    async def stream_keys(self, channel_id: ChannelId, user_id: UserId) -> list[StreamKey]:
+        """A member's, oldest first."""
+
+    async def key_holder(self, digest: bytes) -> KeyHolder | None:
+        """Who is no member any more, and a channel that is gone, have no keys."""
+
+    async def live_keys(self, key_ids: Collection[StreamKeyId]) -> set[StreamKeyId]:
+        """Those of them that were not revoked."""
 
     async def spans(self, topics: Collection[Topic]) -> Mapping[Topic, Span]: ...
     async def heads(self, topics: Collection[Topic]) -> Mapping[Topic, int]:
@@ -110,6 +129,12 @@ class Transaction(Reader, Protocol):
     async def use_invite(self, code: str, now: datetime) -> bool:
         """False if it has expired or is used up."""
 
+    async def insert_stream_key(self, key: StreamKey, digest: bytes, *, channel: Channel, user_id: UserId) -> None:
+        """The user is a member of the channel's server."""
+
+    async def delete_stream_key(self, channel_id: ChannelId, user_id: UserId, key_id: StreamKeyId) -> bool:
+        """False, and nothing changed, if the user has no such key for this channel."""
+
     async def append(
         self, topic: Topic, announce: Callable[[UUID], Announcement], *, nonce: str | None = None, stored: bool = True
     ) -> LogEvent:
@@ -126,7 +151,7 @@ class Transaction(Reader, Protocol):
 
 
 class Store(Protocol):
-    """Users, servers, channels, members, invites, tokens and the event log: what must change together."""
+    """Users, servers, channels, members, invites, tokens, stream keys and the event log: what must change together."""
 
     def read(self) -> AbstractAsyncContextManager[Reader]: ...
     async def write(self, change: Callable[[Transaction], Awaitable[T]]) -> T:

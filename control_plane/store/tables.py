@@ -12,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -155,6 +156,27 @@ invites = Table(
     Index("idx_invites_server", "server_id"),
     Index("idx_invites_creator", "creator_id"),
     Index("idx_invites_expires", "expires_at"),
+)
+
+stream_keys = Table(
+    "stream_keys",
+    metadata,
+    Column("key_id", Id, primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),  # SHA-256 of the key
+    Column("server_id", Id, nullable=False),
+    Column("channel_id", Id, ForeignKey(channels.c.channel_id, ondelete="CASCADE"), nullable=False),
+    Column("user_id", Id, nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=func.now()),
+    # Whoever is no member any more has no keys either.
+    ForeignKeyConstraint(
+        ["server_id", "user_id"],
+        [server_members.c.server_id, server_members.c.user_id],
+        name="fk_stream_keys_member",
+        ondelete="CASCADE",
+    ),
+    Index("idx_stream_keys_channel", "channel_id", "user_id"),
+    Index("idx_stream_keys_member", "server_id", "user_id"),
 )
 
 topics = Table(

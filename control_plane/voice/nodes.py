@@ -1,10 +1,12 @@
 """The port to a media node."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
-from proto.media import MediaCommand, MediaEvent
+from proto.media import Authorize, Claims, Denied, MediaCommand, MediaEvent
 from proto.rest import IceServer
+
+Authorizer = Callable[[Authorize], Awaitable[Claims | Denied]]
 
 
 class NodeLink(Protocol):
@@ -18,8 +20,15 @@ class NodeLink(Protocol):
     @property
     def ice_servers(self) -> Sequence[IceServer]: ...
 
+    @property
+    def stopped(self) -> bool:
+        """After the end of `events`: whether the node had been asked to stop."""
+
     async def send(self, command: MediaCommand) -> None:
         """Returns when the node has it or has gone; a node that has gone ends its sessions anyway."""
 
     def events(self) -> AsyncIterator[MediaEvent]:
         """What happens on the node, in order; the end of the iterator is the end of the node."""
+
+    def serve(self, authorize: Authorizer) -> None:
+        """From now on, what the node asks is answered by this."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 
+from data_plane.sdp.candidate import Candidate, candidate_lines
 from data_plane.sdp.offer import AUDIO_LEVEL, MID, AudioLine, Offer, RefusedLine, Role
 
 
@@ -14,29 +14,33 @@ class Local:
     ufrag: str
     password: str
     fingerprint: bytes  # SHA-256
-    candidates: Sequence[tuple[str, int]]  # address and UDP port
     cname: str
     source_mid: str | None  # of the m-line that we receive
     slot_ssrcs: Mapping[str, int]  # by mid, of the m-lines that we send
     session: int  # of the o= line
+    version: int = 1  # of the o= line: one more with each further answer (RFC 3264 §8)
 
 
-def describe(offer: Offer, local: Local) -> str:
-    """The answer to `offer`, with as many m-lines in the same order (RFC 3264 §6)."""
-    return "\r\n".join((*_session(offer, local), *_media(offer, local), ""))
+def describe(offer: Offer, local: Local, candidates: Sequence[Candidate]) -> str:
+    """The answer to `offer`, with as many m-lines in the same order (RFC 3264 §6).
+
+    `candidates`: address and UDP port.
+    """
+    return "\r\n".join((*_session(offer, local), *_media(offer, local, candidates), ""))
 
 
 def _session(offer: Offer, local: Local) -> Iterator[str]:
     yield "v=0"
-    yield f"o=- {local.session} 1 IN IP4 127.0.0.1"
+    yield f"o=- {local.session} {local.version} IN IP4 127.0.0.1"
     yield "s=-"
     yield "t=0 0"
-    yield f"a=group:BUNDLE {' '.join(offer.bundle)}"
+    if offer.grouped:
+        yield f"a=group:BUNDLE {' '.join(offer.bundle)}"
     yield "a=msid-semantic: WMS *"
     yield "a=ice-lite"
 
 
-def _media(offer: Offer, local: Local) -> Iterator[str]:
+def _media(offer: Offer, local: Local, candidates: Sequence[Candidate]) -> Iterator[str]:
     for line in offer.lines:
         match line:
             case RefusedLine():
@@ -46,12 +50,14 @@ def _media(offer: Offer, local: Local) -> Iterator[str]:
                     yield f"a=mid:{line.mid}"
                 yield "a=inactive"
             case AudioLine():
-                yield from _audio(line, offer, local)
+                yield from _audio(line, offer, local, candidates)
 
 
-def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
+def _audio(line: AudioLine, offer: Offer, local: Local, candidates: Sequence[Candidate]) -> Iterator[str]:
     receives, ssrc = line.mid == local.source_mid, local.slot_ssrcs.get(line.mid)
-    yield f"m=audio 9 {line.protocol} {line.payload_type}"
+    opus, red = line.payload_type, line.red_payload_type
+    formats = [opus] if red is None else [red, opus] if line.prefers_red else [opus, red]
+    yield f"m=audio 9 {line.protocol} {' '.join(map(str, formats))}"
     yield "c=IN IP4 0.0.0.0"
     yield f"a=mid:{line.mid}"
     yield f"a=ice-ufrag:{local.ufrag}"
@@ -60,13 +66,19 @@ def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
     yield f"a=setup:{Role.answering(offer.setup).value}"
     # RFC 8843 §10 wants these on the tagged m-line alone, but aiortc takes those of the last line of a transport, and
     # nobody minds repetition.
-    for index, (address, port) in enumerate(local.candidates):
-        yield f"a=candidate:{index + 1} 1 udp {_priority(address, index)} {address} {port} typ host"
+    yield from candidate_lines(candidates)
     yield "a=end-of-candidates"
     yield "a=rtcp-mux"
+    if line.rtcp_mux_only:
+        yield "a=rtcp-mux-only"
     yield "a=rtcp-rsize"
-    yield f"a=rtpmap:{line.payload_type} opus/48000/2"
-    yield f"a=fmtp:{line.payload_type} minptime=10;useinbandfec=1"
+    yield f"a=rtpmap:{opus} opus/48000/2"
+    yield f"a=fmtp:{opus} minptime=10;useinbandfec=1"
+    if line.nack:
+        yield f"a=rtcp-fb:{opus} nack"
+    if red is not None:
+        yield f"a=rtpmap:{red} red/48000/2"
+        yield f"a=fmtp:{red} {opus}/{opus}"
     if line.level_extension is not None:
         yield f"a=extmap:{line.level_extension} {AUDIO_LEVEL}"
     if line.mid_extension is not None:
@@ -78,9 +90,3 @@ def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
         yield "a=sendrecv" if receives else "a=sendonly"
     else:
         yield "a=recvonly" if receives else "a=inactive"
-
-
-def _priority(address: str, index: int) -> int:
-    """RFC 8445 §5.1.2.1: host preference 126, IPv6 before IPv4 (RFC 8421), component 1."""
-    preference = (65535 if ip_address(address).version == 6 else 65000) - index
-    return 126 << 24 | preference << 8 | 255

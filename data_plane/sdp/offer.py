@@ -1,8 +1,8 @@
 """A client's offer, as typed values. Every byte of it is hostile: whatever is not understood exactly is refused."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal, Self, get_args
 
@@ -23,18 +23,22 @@ _SETUPS: dict[str, Setup] = {each: each for each in get_args(Setup)}
 
 # RFC 8122 §5; sha-1 and md5 are not proof of anything any more.
 _DIGESTS = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
-_TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]{1,64}")
+TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]{1,64}")
 # RFC 8839 §5.4: ice-char, 4..256 and 22..256.
-_UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
-_PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
+PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 # RFC 8866 §9 ends lines with CRLF and knows no other control character but the tab; a bare LF is tolerated, as §5 asks.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _PROFILES = ("UDP/TLS/RTP/SAVPF", "RTP/SAVPF")  # what RFC 8829 §5.1.2 has an answerer take; the answer repeats it
 
 
 class BadOffer(Exception):
     """The offer cannot be answered; the text says why."""
+
+
+class UnservedOffer(BadOffer):
+    """It is well made, but asks for what this node does not do, or lacks what it insists on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class AudioLine:
     protocol: str
     direction: Direction
     payload_type: int
+    red_payload_type: int | None  # of RED (RFC 2198) with one more Opus frame
+    prefers_red: bool
+    nack: bool  # it asks for packets again, and may be asked (RFC 4585 §6.2.1)
+    rtcp_mux_only: bool  # RFC 8858
     level_extension: int | None
     mid_extension: int | None
     ssrc: int | None
@@ -76,21 +84,25 @@ class Offer:
     setup: Setup
     lines: list[AudioLine | RefusedLine]  # in the offer's order
     bundle: list[str]  # the mids of the audio lines in the group's order: the first is the tagged one (RFC 8843 §7.3.1)
+    grouped: bool = True  # False: one m-line, and no group
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises `BadOffer`."""
         session, sections = _split(text)
         if session.has("ice-lite"):
-            raise BadOffer("both sides would be ICE lite, and nobody would look for a path (RFC 8445 §6.1.1)")
+            raise UnservedOffer("both sides would be ICE lite, and nobody would look for a path (RFC 8445 §6.1.1)")
         mids = [each.mid for each in sections if each.mid is not None]
         if len(set(mids)) != len(mids):
             raise BadOffer("two m-lines have the same mid")
         group = _bundle(session)
+        grouped = bool(group)
+        if len(sections) == 1 and not grouped:
+            group = mids  # one m-line has one transport, with a group or without
         lines = [_line(each, group, session) for each in sections]
         accepted = [each for each in lines if isinstance(each, AudioLine)]
         if not accepted:
-            raise BadOffer("no audio m-line in a BUNDLE group (RFC 8843) offers opus/48000/2")
+            raise UnservedOffer("no audio m-line in a BUNDLE group (RFC 8843) offers opus/48000/2")
         by_mid = {each.mid: each for each in sections}
         bundled = [by_mid[mid] for mid in group if mid in by_mid]
         transport = _transport(bundled, {each.mid for each in accepted})
@@ -102,7 +114,13 @@ class Offer:
             setup=_setup(transport.first("setup") or session.first("setup")),
             lines=lines,
             bundle=sorted((each.mid for each in accepted), key=group.index),
+            grouped=grouped,
         )
+
+    def one_way(self, direction: Literal["sendonly", "recvonly"]) -> Self:
+        """The same offer from a client that, whatever it offers, is only to send, or only to receive."""
+        lines = [replace(each, direction=direction) if isinstance(each, AudioLine) else each for each in self.lines]
+        return replace(self, lines=lines)
 
     @property
     def audio(self) -> list[AudioLine]:
@@ -137,7 +155,7 @@ class _Section:
     @property
     def mid(self) -> str | None:
         mid = self.first("mid")
-        if mid is not None and not _TOKEN.fullmatch(mid):
+        if mid is not None and not TOKEN.fullmatch(mid):
             raise BadOffer("a mid is not a token")
         return mid
 
@@ -151,7 +169,7 @@ def _split(text: str) -> tuple[_Section, list[_Section]]:
     if len(text) > MAX_LENGTH:
         raise BadOffer("the SDP is too long")
     text = text.replace("\r\n", "\n")
-    if _CONTROL.search(text):
+    if CONTROL.search(text):
         raise BadOffer("the SDP has control characters")
     lines = text.split("\n")
     if lines[0] != "v=0":
@@ -167,7 +185,7 @@ def _split(text: str) -> tuple[_Section, list[_Section]]:
             if len(sections) == MAX_MEDIA:
                 raise BadOffer("the SDP has too many m-lines")
             media = value.split(" ")
-            if len(media) < 4 or not all(_TOKEN.fullmatch(part) for part in media[2].split("/")):
+            if len(media) < 4 or not all(TOKEN.fullmatch(part) for part in media[2].split("/")):
                 raise BadOffer("an m-line is not media, port, protocol and formats")
             sections.append(_Section(media=media))
         elif kind == "a":
@@ -193,7 +211,7 @@ def _transport(bundled: list[_Section], accepted: set[str]) -> _Section:
 def _credentials(transport: _Section, session: _Section) -> tuple[str, str]:
     ufrag = transport.first("ice-ufrag") or session.first("ice-ufrag") or ""
     password = transport.first("ice-pwd") or session.first("ice-pwd") or ""
-    if not _UFRAG.fullmatch(ufrag) or not _PASSWORD.fullmatch(password):
+    if not UFRAG.fullmatch(ufrag) or not PASSWORD.fullmatch(password):
         raise BadOffer("ice-ufrag or ice-pwd is missing or wrong (RFC 8839 §5.4)")
     return ufrag, password
 
@@ -214,7 +232,7 @@ def _fingerprints(values: Iterable[str]) -> list[tuple[str, bytes]]:
         if (name.lower(), digest) not in found:
             found.append((name.lower(), digest))
     if not found:
-        raise BadOffer("there is no fingerprint of sha-256 or stronger")
+        raise UnservedOffer("there is no fingerprint of sha-256 or stronger")
     return found[:MAX_FINGERPRINTS]
 
 
@@ -228,19 +246,24 @@ def _setup(value: str | None) -> Setup:
 def _line(section: _Section, group: list[str], session: _Section) -> AudioLine | RefusedLine:
     media, _, protocol, *formats = section.media
     mid, unused = section.mid, section.unused
-    if not _TOKEN.fullmatch(media) or not _TOKEN.fullmatch(formats[0]):
+    if not TOKEN.fullmatch(media) or not TOKEN.fullmatch(formats[0]):
         raise BadOffer("an m-line is not made of tokens")
     payload_type = _opus(section, formats) if media == "audio" and protocol in _PROFILES else None
     if unused or mid is None or mid not in group or payload_type is None:
         return RefusedLine(mid, media, protocol, formats[0])
     if not section.has("rtcp-mux"):
-        raise BadOffer("rtcp-mux is missing")
+        raise UnservedOffer("rtcp-mux is missing")
+    red = _red(section, formats, payload_type)
     extensions = _extensions([*session.all("extmap"), *section.all("extmap")])
     return AudioLine(
         mid=mid,
         protocol=protocol,
         direction=_direction(section, session),
         payload_type=payload_type,
+        red_payload_type=red,
+        prefers_red=red is not None and formats.index(str(red)) < formats.index(str(payload_type)),
+        nack=any(each in section.all("rtcp-fb") for each in (f"{payload_type} nack", "* nack")),
+        rtcp_mux_only=section.has("rtcp-mux-only"),
         level_extension=extensions.get(AUDIO_LEVEL),
         mid_extension=extensions.get(MID),
         ssrc=_ssrc(section),
@@ -249,14 +272,26 @@ def _line(section: _Section, group: list[str], session: _Section) -> AudioLine |
 
 def _opus(section: _Section, formats: list[str]) -> int | None:
     """The payload type of RFC 7587 §7."""
+    return next(_payload_types(section, formats, "opus/48000/2"), None)
+
+
+def _red(section: _Section, formats: list[str], opus: int) -> int | None:
+    """The payload type of RFC 2198 that carries two frames of that Opus (§5)."""
+    carries = set(section.all("fmtp"))
+    offered = _payload_types(section, formats, "red/48000/2")
+    return next((each for each in offered if each != opus and f"{each} {opus}/{opus}" in carries), None)
+
+
+def _payload_types(section: _Section, formats: list[str], codec: str) -> Iterator[int]:
     for value in section.all("rtpmap"):
         text, _, encoding = value.partition(" ")
-        if encoding.strip().lower() == "opus/48000/2" and text in formats:
+        if encoding.strip().lower() == codec and text in formats:
             payload_type = _number(text, 0, 127, "a payload type")
             if 64 <= payload_type <= 95:
                 raise BadOffer("payload types 64 to 95 are RTCP's where it shares the transport (RFC 5761 §4)")
-            return payload_type
-    return None
+            if text != str(payload_type):
+                raise BadOffer("a payload type is written with zeros in front")
+            yield payload_type
 
 
 def _direction(section: _Section, session: _Section) -> Direction:

@@ -1,12 +1,14 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from control_plane.ratelimit import Rate
 from control_plane.settings import Settings, SettingsError, load_settings
+from proto.ice import IceConfig
 
 
 def test_without_any_setting_everything_is_embedded() -> None:
@@ -28,6 +30,43 @@ def test_keys_of_the_other_plane_are_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "chorale.toml"
     file.write_text("udp_port = 1\n")
     assert load_settings({"CHORALE_CONFIG": str(file)}, also={"udp_port"}) == Settings()
+
+
+def test_turn_servers_and_their_secret_may_stand_in_files(tmp_path: Path) -> None:
+    secret, file = tmp_path / "secret", tmp_path / "chorale.toml"
+    secret.write_text("north\n")
+    file.write_text(f'turn_urls = ["turn:a", "turns:a"]\nturn_secret_file = "{secret}"\nturn_lifetime = 3600\n')
+    ice = load_settings({"CHORALE_CONFIG": str(file), "CHORALE_STUN_URLS": "stun:b, stun:c,stun:b"}).ice
+    assert ice == IceConfig(("stun:b", "stun:c"), ("turn:a", "turns:a"), b"north", timedelta(hours=1))
+    assert load_settings({}).ice == IceConfig()
+
+
+TURN = {"CHORALE_TURN_URLS": "turn:a", "CHORALE_TURN_SECRET": "north"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"TURN_URLS": "a.example"}, "CHORALE_TURN_URLS names 'a.example'"),
+        ({"STUN_URLS": "turn:a"}, "CHORALE_STUN_URLS names 'turn:a'"),
+        ({"TURN_URLS": ",".join(f"turn:a{n}" for n in range(9))}, "names 9 URLs"),
+        ({"TURN_SECRET": ""}, "CHORALE_TURN_URLS is set without CHORALE_TURN_SECRET"),
+        ({"TURN_URLS": ""}, "CHORALE_TURN_SECRET is set without CHORALE_TURN_URLS"),
+        ({"TURN_SECRET_FILE": "/nowhere"}, "both set"),
+        ({"TURN_SECRET": "", "TURN_SECRET_FILE": "/nowhere"}, "cannot be read"),
+        ({"TURN_SECRET": "", "TURN_SECRET_FILE": "/dev/null"}, "is empty"),
+        ({"TURN_LIFETIME": "1"}, "CHORALE_TURN_LIFETIME is '1'"),
+        ({"TURN_LIFETIME": "a day"}, "CHORALE_TURN_LIFETIME is 'a day'"),
+    ],
+)
+def test_wrong_turn_settings_are_one_clear_sentence_without_the_secret(changes: dict[str, str], says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(TURN | {f"CHORALE_{name}": value for name, value in changes.items()})
+    sentence = str(raised.value)
+    assert says in sentence
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    assert "north" not in sentence
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from data_plane.link import LocalControlEnd, local_link
 from data_plane.node import SIGNALLING_PATH, Node
 from data_plane.settings import NodeSettings
+from proto.ice import IceConfig
 from proto.media import GRANT_ALGORITHM, GRANT_SECONDS, Claims, MediaEvent
 from proto.rest import Admission
 from proto.signalling import MAX_FRAME, FromNode
@@ -103,6 +104,16 @@ class Running:
             await asyncio.sleep(0.02)
         return self.gauges
 
+    async def detached(self) -> None:
+        """Returns when there are fewer sockets than stays. Raises TimeoutError."""
+        async with asyncio.timeout(PATIENCE):
+            while self.gauges["sockets"] >= self.gauges["stays"]:
+                await asyncio.sleep(0.01)
+
+    def may_resume_within(self, seconds: float) -> None:
+        """In place of `RESUME_SECONDS`, for what breaks from now on."""
+        self.node._directory._resume_seconds = seconds
+
     def small_buffers(self) -> None:
         """The kernel keeps little for clients that do not read, of those who come from now on."""
         self.server.servers[0].sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -162,11 +173,11 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running(settings: NodeSettings | None = None) -> AsyncIterator[Running]:
+async def running(settings: NodeSettings | None = None, *, ice: IceConfig | None = None) -> AsyncIterator[Running]:
     key = Ed25519PrivateKey.generate()
     control, link = local_link(NODE_ID, SIGNALLING_PATH)
     chosen = settings or NodeSettings(("127.0.0.1",))
-    node = Node(chosen, node_id=NODE_ID, link=link, grant_key=key.public_key())
+    node = Node(chosen, node_id=NODE_ID, link=link, grant_key=key.public_key(), ice=ice)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -14,14 +14,15 @@ from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_plane.sdp import AudioLine, BadOffer, Local, Offer, RefusedLine, describe
+from data_plane.sdp import AudioLine, BadOffer, Candidate, Local, Offer, RefusedLine, describe
 from data_plane.sdp.offer import MAX_LENGTH, MAX_LINE, MAX_LINES, MAX_MEDIA
 from tests.data_plane.support import OFFERS, offer
 
 NAMES = sorted(path.stem for path in OFFERS.iterdir())
 CHROMIUM = offer("chromium")
 FINGERPRINT = bytes(range(32))
-CANDIDATES = [("127.0.0.1", 40000), ("192.0.2.2", 40000), ("2001:db8::2", 40000)]
+ADDRESSES = ["127.0.0.1", "192.0.2.2", "2001:db8::2"]
+CANDIDATES = [Candidate(each, 40000, tcp) for tcp in (True, False) for each in ADDRESSES]
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ def answer(parsed: Offer, slots: int = 8) -> str:
             ufrag="ufrag",
             password="password" * 4,
             fingerprint=FINGERPRINT,
-            candidates=CANDIDATES,
             cname="cname",
             source_mid=None if microphone is None else microphone.mid,
             slot_ssrcs={line.mid: 1000 + n for n, line in enumerate(receiving)},
             session=1,
         ),
+        CANDIDATES,
     )
 
 
@@ -131,10 +132,14 @@ def test_the_answer_is_read_by_someone_else_as_it_is_meant(name: str) -> None:
         assert media.dtls is not None
         assert media.dtls.role == "server"  # passive
         assert [each.value for each in media.dtls.fingerprints] == [FINGERPRINT.hex(":").upper()]
-        assert [(each.ip, each.port, each.component) for each in media.ice_candidates] == [(*c, 1) for c in CANDIDATES]
-        assert len({each.priority for each in media.ice_candidates}) == len(CANDIDATES)
+        offered = [(each.protocol, each.tcpType, each.ip) for each in media.ice_candidates]
+        best_first = [ADDRESSES[2], ADDRESSES[1], ADDRESSES[0]]
+        assert offered == [*(("udp", None, ip) for ip in best_first), *(("tcp", "passive", ip) for ip in best_first)]
+        assert {(each.port, each.component, each.type) for each in media.ice_candidates} == {(40000, 1, "host")}
+        priorities = [each.priority for each in media.ice_candidates]
+        assert priorities == sorted(set(priorities), reverse=True)
         assert media.ice_candidates_complete
-        (codec,) = media.rtp.codecs
+        codec = media.rtp.codecs[0]
         assert (codec.mimeType, codec.clockRate, codec.channels) == ("audio/opus", 48000, 2)
         assert codec.payloadType == line.payload_type
         assert codec.parameters == {"minptime": 10, "useinbandfec": 1}
@@ -202,7 +207,7 @@ def test_a_line_without_opus_is_refused() -> None:
 
 def test_the_profile_of_the_offer_is_kept() -> None:
     sdp = answer(Offer.parse(changed("UDP/TLS/RTP/SAVPF", "RTP/SAVPF")))
-    assert sdp.count("m=audio 9 RTP/SAVPF 111\r\n") == 9
+    assert sdp.count("m=audio 9 RTP/SAVPF 111 63\r\n") == 9
 
 
 @pytest.mark.parametrize(("setup", "ours"), [("actpass", "passive"), ("active", "passive"), ("passive", "active")])

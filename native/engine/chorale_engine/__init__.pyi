@@ -17,6 +17,7 @@ __all__ = ["Engine", "Event", "Peer", "Slot", "Source", "Srtp"]
 class Source:
     """What a peer publishes: one microphone.
 
+    `red_payload_type` is that of RED (RFC 2198) of its Opus, where both sides agreed on it.
     `ssrc` is None when the offer names none; packets are then bound by MID, or by payload type while that is unambiguous.
     Header extension ids are 1..14 or None where not negotiated.
     """
@@ -27,6 +28,7 @@ class Source:
         csrc: int,
         mid: str,
         payload_type: int,
+        red_payload_type: int | None = None,
         ssrc: int | None = None,
         level_extension: int | None = None,
         mid_extension: int | None = None,
@@ -38,9 +40,20 @@ class Source:
 
 @final
 class Slot:
-    """What a peer receives into: one RTP stream of ours, on one m-line of theirs."""
+    """What a peer receives into: one RTP stream of ours, on one m-line of theirs.
 
-    def __new__(cls, *, ssrc: int, payload_type: int, level_extension: int | None = None) -> Slot: ...
+    `nack`: the client may ask for packets again (RFC 4585 §6.2.1).
+    """
+
+    def __new__(
+        cls,
+        *,
+        ssrc: int,
+        payload_type: int,
+        red_payload_type: int | None = None,
+        nack: bool = False,
+        level_extension: int | None = None,
+    ) -> Slot: ...
     @property
     def ssrc(self) -> int: ...
 
@@ -85,16 +98,56 @@ class Event:
 
         __match_args__ = ("peer", "reason")
         def __new__(
-            cls, peer: int, reason: Literal["handshake", "fingerprint", "consent", "closed"]
+            cls, peer: int, reason: Literal["handshake", "fingerprint", "consent", "closed", "failed"]
         ) -> Event.Closed: ...
         @property
         def peer(self) -> int: ...
         @property
-        def reason(self) -> Literal["handshake", "fingerprint", "consent", "closed"]: ...
+        def reason(self) -> Literal["handshake", "fingerprint", "consent", "closed", "failed"]: ...
+
+    @final
+    class RoomSlot(Event):
+        """From `timestamp` on (the slot's timeline, 48 kHz) slot `slot` of the room carries `csrc`; 0 means nobody. For
+        all peers with as many slots as the room."""
+
+        __match_args__ = ("room", "slot", "csrc", "timestamp")
+        def __new__(cls, room: int, slot: int, csrc: int, timestamp: int) -> Event.RoomSlot: ...
+        @property
+        def room(self) -> int: ...
+        @property
+        def slot(self) -> int: ...
+        @property
+        def csrc(self) -> int: ...
+        @property
+        def timestamp(self) -> int: ...
+
+    @final
+    class Speaking(Event):
+        """Somebody who is heard begins to speak, or has ceased."""
+
+        __match_args__ = ("room", "csrc", "speaking")
+        def __new__(cls, room: int, csrc: int, speaking: bool) -> Event.Speaking: ...
+        @property
+        def room(self) -> int: ...
+        @property
+        def csrc(self) -> int: ...
+        @property
+        def speaking(self) -> bool: ...
+
+    @final
+    class Dominant(Event):
+        """Who of a room is the dominant speaker now; 0 means nobody."""
+
+        __match_args__ = ("room", "csrc")
+        def __new__(cls, room: int, csrc: int) -> Event.Dominant: ...
+        @property
+        def room(self) -> int: ...
+        @property
+        def csrc(self) -> int: ...
 
     @final
     class SlotChanged(Event):
-        """From `timestamp` on (the slot's timeline, 48 kHz) slot `slot` of `peer` carries `csrc`; 0 means nobody."""
+        """The same as `RoomSlot` for a peer with fewer slots than the room."""
 
         __match_args__ = ("peer", "slot", "csrc", "timestamp")
         def __new__(cls, peer: int, slot: int, csrc: int, timestamp: int) -> Event.SlotChanged: ...
@@ -111,10 +164,21 @@ class Event:
 class Engine:
     """Threads and sockets. Raises OSError when an address cannot be bound."""
 
-    def __new__(cls, *, addresses: Sequence[str], port: int = 0, audio_slots: int = 8) -> Engine:
-        """One UDP socket an address, all on one port (0: a free one)."""
+    def __new__(
+        cls,
+        *,
+        addresses: Sequence[str],
+        port: int = 0,
+        audio_slots: int = 8,
+        workers: int = 1,
+        spread_above: int = 200,
+        tcp: bool = True,
+    ) -> Engine:
+        """Worker i has one UDP socket and, with `tcp`, one listener (RFC 6544) an address, all on `port` + i (0: a free one for each). A room of more peers than
+        `spread_above` is spread over all workers."""
     @property
-    def addresses(self) -> list[tuple[str, int]]: ...
+    def addresses(self) -> list[list[tuple[str, int]]]:
+        """By worker."""
     @property
     def fingerprint(self) -> bytes:
         """SHA-256 of the DTLS certificate (made anew at each start): 32 bytes."""
@@ -122,17 +186,30 @@ class Engine:
     def event_fd(self) -> int:
         """Readable while events wait; belongs to the engine, do not close it."""
     def drain(self, max_events: int = 1024) -> list[Event]: ...
-    def add_peer(self, *, room: int, peer: int, config: Peer) -> None:
-        """The room exists from its first peer to its last. Raises ValueError on a description that cannot be served."""
+    def add_peer(self, *, room: int, peer: int, config: Peer) -> int:
+        """The worker that serves the peer: its addresses are what the client must be offered. The room exists from its first peer to its last. Raises ValueError on a description that cannot be served."""
     def remove_peer(self, peer: int) -> None:
         """Unknown handles are ignored: the peer may have closed a moment ago."""
     def set_muted(self, peer: int, muted: bool) -> None: ...
+    def set_deafened(self, peer: int, deafened: bool) -> None:
+        """Nothing is sent to a deafened peer."""
+    def set_ignored(self, peer: int, csrcs: Sequence[int]) -> None:
+        """Whom a peer does not want to hear: the whole set, at most 256."""
+    def move_peer(self, peer: int, room: int) -> None:
+        """The peer's transport stays; its room is another."""
+    def restart_ice(
+        self, peer: int, *, local_ufrag: str, local_password: str, remote_ufrag: str, remote_password: str
+    ) -> None:
+        """The old credentials count until the client nominates with the new. Raises ValueError."""
     def counters(self) -> dict[str, int]:
         """Totals since the start and gauges of now: rooms, peers, sources, slots_held, datagrams_in, datagrams_out, bytes_in,
         bytes_out, and one drop_* counter for each reason to drop a packet, dtls_pending, worker_cpu_ns."""
     def statistics(self) -> NDArray[np.void]:
-        """One row a peer: peer u8, room u8, packets_in u8, packets_out u8, bytes_in u8, bytes_out u8, lost i8, jitter f4 (s),
-        rtt f4 (s), level u1 (-dBov), connected u1."""
+        """One row a peer (kind 0), source (1) and slot (2) that has sent something. Columns: peer u8, room u8, packets_in u8,
+        packets_out u8, bytes_in u8, bytes_out u8, lost i8, jitter f4 (s), rtt f4 (s), csrc u4, kind u1, slot u1, worker u1,
+        level u1 (-dBov), connected u1. `lost` of a source is what we missed, of a slot what its receiver reports."""
+    def _panic_worker(self, worker: int) -> None:
+        """To see that it harms nobody else."""
     def close(self) -> None:
         """Stop the threads and close the sockets; idempotent. Events not drained are dropped."""
 

@@ -2,13 +2,13 @@
 
 use std::sync::mpsc::SyncSender;
 
-use sfu::{Keys, Path, PeerConfig, PeerId, PeerStatistics, Rejected, RoomId};
+use sfu::{IceCredentials, Keys, Note, Path, PeerConfig, PeerId, Placement, Rejected, Row, WorkerId};
 
 use crate::{counters::Counters, dtls::Terms, event::Reason};
 
 pub(crate) enum Command {
     AddPeer {
-        room: RoomId,
+        placement: Placement,
         peer: PeerId,
         config: Box<PeerConfig>,
         /// None for a peer whose keys come by `SetKeys` alone.
@@ -16,7 +16,16 @@ pub(crate) enum Command {
         reply: SyncSender<Result<(), Rejected>>,
     },
     RemovePeer(PeerId),
+    MovePeer(PeerId, Placement),
     SetMuted(PeerId, bool),
+    SetDeafened(PeerId, bool),
+    /// By CSRC.
+    SetIgnored(PeerId, Box<[u32]>),
+    RestartIce {
+        peer: PeerId,
+        credentials: Box<IceCredentials>,
+        reply: SyncSender<Result<(), Rejected>>,
+    },
     SetKeys {
         peer: PeerId,
         keys: Box<Keys>,
@@ -32,7 +41,13 @@ pub(crate) enum Command {
         path: Option<Path>,
         datagram: Box<[u8]>,
     },
+    /// From another worker.
+    Note(WorkerId, Note),
+    /// Another worker has forgotten everything.
+    WorkerRestarted(WorkerId),
     Counters(SyncSender<Counters>),
-    Statistics(SyncSender<Vec<PeerStatistics>>),
+    Statistics(SyncSender<Vec<Row>>),
+    /// To see what becomes of it.
+    Panic,
     Stop,
 }

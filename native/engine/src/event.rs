@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use sfu::PeerId;
+use sfu::{PeerId, RoomId};
 
 use crate::sys::EventFd;
 
@@ -29,7 +29,34 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
-    /// From `timestamp` on slot `slot` of `peer` carries `csrc`.
+    /// From `timestamp` on slot `slot` of the room carries `csrc`, for all peers with as many slots as the room.
+    RoomSlot {
+        /// Where.
+        room: RoomId,
+        /// Which of its slots.
+        slot: u8,
+        /// Who is heard there; 0: nobody.
+        csrc: u32,
+        /// RTP time on the slot's timeline, 48 kHz.
+        timestamp: u32,
+    },
+    /// Somebody who is heard begins to speak, or has ceased.
+    Speaking {
+        /// Where.
+        room: RoomId,
+        /// Who.
+        csrc: u32,
+        /// Which of both.
+        speaking: bool,
+    },
+    /// Who of a room is the dominant speaker now.
+    Dominant {
+        /// Where.
+        room: RoomId,
+        /// Who; 0: nobody.
+        csrc: u32,
+    },
+    /// From `timestamp` on slot `slot` of `peer`, which has fewer slots than the room, carries `csrc`.
     SlotChanged {
         /// The receiver.
         peer: PeerId,
@@ -51,6 +78,8 @@ pub enum Reason {
     Fingerprint,
     /// It stopped to answer: its consent ran out (RFC 7675).
     Consent,
+    /// Its worker failed and was restarted: the client must come again.
+    Failed,
     /// It said goodbye (close_notify), or its DTLS connection broke.
     Closed,
 }
@@ -81,8 +110,16 @@ impl EventQueue {
             self.readable.signal();
         }
         let before = fresh.len();
-        fresh.retain(|event| !matches!(event, Event::SlotChanged { .. }));
+        fresh.retain(|event| matches!(event, Event::Connected { .. } | Event::Closed { .. }));
         (before - fresh.len()) as u64
+    }
+
+    /// Some that must not get lost, whoever reads them when.
+    pub(crate) fn push(&self, fresh: impl Iterator<Item = Event>) {
+        let mut events = self.lock();
+        events.extend(fresh);
+        drop(events);
+        self.readable.signal();
     }
 
     /// The oldest events, at most `limit`. The descriptor stays readable if there are more.

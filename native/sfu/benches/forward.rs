@@ -9,7 +9,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sfu::srtp::Profile;
-use sfu::{Event, MAX_DATAGRAM, Output, Path, PeerId};
+use sfu::{Event, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerId, WorkerId, WorkerSet};
 use support::client::{Rtp, Setup};
 use support::{MS, World};
 
@@ -25,6 +25,10 @@ impl Output for Discard {
     fn dtls(&mut self, _peer: PeerId, _datagram: &[u8]) {}
 
     fn event(&mut self, _event: Event) {}
+
+    fn relay(&mut self, _to: WorkerSet, _fill: impl FnOnce(&mut [u8; MAX_RELAY]) -> usize) {}
+
+    fn note(&mut self, _to: WorkerId, _note: Note) {}
 }
 
 fn forward(criterion: &mut Criterion) {

@@ -1,7 +1,6 @@
-//! What the whole has done, and each peer.
+//! What the whole has done.
 
 use crate::drops::Drops;
-use crate::{PeerId, RoomId};
 
 /// Totals since the start and gauges of now.
 #[derive(Clone, Debug, Default)]
@@ -24,38 +23,32 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
+    /// Packets sent once more to who missed them.
+    pub resent: u64,
     /// What was dropped, by reason.
     pub drops: Drops,
 }
 
-/// One peer's row.
-#[derive(Clone, Copy, Debug)]
-pub struct PeerStatistics {
-    /// Who.
-    pub peer: PeerId,
-    /// Where.
-    pub room: RoomId,
-    /// RTP packets accepted from it.
-    pub packets_in: u64,
-    /// RTP packets sent to it.
-    pub packets_out: u64,
-    /// Bytes of them, sealed.
-    pub bytes_in: u64,
-    /// Bytes of them, sealed.
-    pub bytes_out: u64,
-    /// Packets lost on the way to us (RFC 3550: negative with duplicates).
-    pub lost: i64,
-    /// Interarrival jitter of its source, seconds.
-    pub jitter: f32,
-    /// Round trip by its receiver reports, seconds; 0 when unknown.
-    pub rtt: f32,
-    /// Latest audio level, -dBov.
-    pub level: u8,
-    /// Path and keys are there.
-    pub connected: bool,
-}
-
 impl Counters {
+    /// Those of another worker, too.
+    pub fn add(&mut self, other: &Counters) {
+        for (mine, theirs) in [
+            (&mut self.rooms, other.rooms),
+            (&mut self.peers, other.peers),
+            (&mut self.sources, other.sources),
+            (&mut self.slots_held, other.slots_held),
+            (&mut self.paths, other.paths),
+            (&mut self.datagrams_in, other.datagrams_in),
+            (&mut self.datagrams_out, other.datagrams_out),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.resent, other.resent),
+        ] {
+            *mine += theirs;
+        }
+        self.drops.add(&other.drops);
+    }
+
     /// A datagram left, if it had anything in it.
     pub(crate) fn sent(&mut self, len: usize) {
         if len > 0 {

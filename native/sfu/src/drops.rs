@@ -40,11 +40,20 @@ pub enum Drop {
     /// Every slot belongs to somebody louder, or there is nothing to be heard.
     #[error("no slot")]
     NoSlot,
+    /// More than a member may send.
+    #[error("policed")]
+    Policed,
+    /// Silence beyond what receivers need.
+    #[error("silent")]
+    Silent,
+    /// Between workers: of a room, or a voice in it, that has just ended.
+    #[error("no room")]
+    NoRoom,
 }
 
 impl Drop {
     /// How many reasons there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 15;
 
     /// All of them, in the order of their numbers.
     pub const ALL: [Drop; Self::COUNT] = [
@@ -60,6 +69,9 @@ impl Drop {
         Drop::NoKeys,
         Drop::Muted,
         Drop::NoSlot,
+        Drop::Policed,
+        Drop::Silent,
+        Drop::NoRoom,
     ];
 
     /// For statistics, in snake case.
@@ -77,6 +89,9 @@ impl Drop {
             Drop::NoKeys => "no_keys",
             Drop::Muted => "muted",
             Drop::NoSlot => "no_slot",
+            Drop::Policed => "policed",
+            Drop::Silent => "silent",
+            Drop::NoRoom => "no_room",
         }
     }
 }
@@ -89,6 +104,13 @@ impl Drops {
     /// One more.
     pub fn count(&mut self, drop: Drop) {
         self.0[drop as usize] += 1;
+    }
+
+    /// Those of another worker, too.
+    pub fn add(&mut self, other: &Drops) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine += theirs;
+        }
     }
 
     /// How many so far.

@@ -13,6 +13,11 @@ pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Addresses kept for one client: its interfaces times our sockets, and one to move to.
 pub(crate) const MAX_PATHS: usize = 8;
 
+/// Packets in a row on another checked path until media follows them there: reordering across a change is shorter.
+const STRAYS: u8 = 10;
+/// Bytes that may be owed to an address without a check: a second of one voice.
+const ROAMING_CREDIT: u32 = 8_000;
+
 /// What an authenticated check changed.
 pub(crate) struct Checked {
     /// A path not seen before, to be entered in the demultiplexer.
@@ -32,33 +37,123 @@ pub(crate) enum Refusal {
     UnknownAttribute,
 }
 
-pub(crate) struct Agent {
+/// One pair of fragments and the password that goes with ours; an ICE restart brings another (RFC 8445 §2.4).
+pub(crate) struct Credentials {
+    pub(crate) local_ufrag: String,
     key: IntegrityKey,
     remote_ufrag: String,
+}
+
+impl Credentials {
+    pub(crate) fn new(local_ufrag: String, local_password: &str, remote_ufrag: String) -> Self {
+        Self { local_ufrag, key: IntegrityKey::short_term(local_password), remote_ufrag }
+    }
+
+    /// RFC 8445 §7.3: USERNAME names receiver and sender, the integrity proves that the sender knows our password.
+    fn authenticate(&self, message: &Message<'_>, local_ufrag: &str, remote_ufrag: &[u8]) -> bool {
+        local_ufrag == self.local_ufrag && remote_ufrag == self.remote_ufrag.as_bytes() && message.verify(&self.key)
+    }
+
+    /// Write the answer to an authenticated check.
+    pub(crate) fn answer(
+        &self,
+        out: &mut [u8; MAX_DATAGRAM],
+        message: &Message<'_>,
+        path: Path,
+        refusal: Option<Refusal>,
+    ) -> usize {
+        let id = message.transaction_id();
+        match refusal {
+            None => stun::binding_success(out, id, path.remote, &self.key),
+            Some(Refusal::RoleConflict) => stun::binding_error(out, id, 487, "Role Conflict", &[], Some(&self.key)),
+            Some(Refusal::UnknownAttribute) => {
+                let mut unknown = [0u16; 4];
+                let mut count = 0;
+                for attribute in message.unknown_required().take(unknown.len()) {
+                    unknown[count] = attribute;
+                    count += 1;
+                }
+                stun::binding_error(out, id, 420, "Unknown Attribute", &unknown[..count], Some(&self.key))
+            }
+        }
+    }
+}
+
+/// Which credentials a check was made with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Generation {
+    Present,
+    /// Of a restart that is not complete.
+    Next,
+}
+
+/// A client whose media came from an address that no check came from: a NAT has given it another.
+struct Roaming {
+    path: Path,
+    /// Bytes that came from there and were not answered by as many: what an address gets that has not said it wants more.
+    credit: u32,
+}
+
+pub(crate) struct Agent {
+    present: Credentials,
+    next: Option<Box<Credentials>>,
     paths: Vec<Path>,
     nominated: Option<Path>,
     /// It has nominated before, even if that path is lost.
     reached: bool,
     latest: Option<Path>,
     last_check: Instant,
+    roaming: Option<Roaming>,
+    /// Packets in a row from a path that was checked and is not the nominated one.
+    strays: u8,
 }
 
 impl Agent {
-    pub(crate) fn new(local_password: &str, remote_ufrag: String, now: Instant) -> Self {
+    pub(crate) fn new(credentials: Credentials, now: Instant) -> Self {
         Self {
-            key: IntegrityKey::short_term(local_password),
-            remote_ufrag,
+            present: credentials,
+            next: None,
             paths: Vec::with_capacity(2),
             nominated: None,
             reached: false,
             latest: None,
             last_check: now,
+            roaming: None,
+            strays: 0,
         }
     }
 
-    /// RFC 8445 §7.3: the second half of USERNAME names the sender, the integrity proves that it knows our password.
-    pub(crate) fn authenticates(&self, message: &Message<'_>, remote_ufrag: &[u8]) -> bool {
-        remote_ufrag == self.remote_ufrag.as_bytes() && message.verify(&self.key)
+    /// Which of our credentials the check was made with.
+    pub(crate) fn authenticate(&self, message: &Message<'_>, local: &str, remote: &[u8]) -> Option<Generation> {
+        if self.present.authenticate(message, local, remote) {
+            return Some(Generation::Present);
+        }
+        let next = self.next.as_ref()?;
+        next.authenticate(message, local, remote).then_some(Generation::Next)
+    }
+
+    pub(crate) fn credentials(&self, generation: Generation) -> &Credentials {
+        match (generation, &self.next) {
+            (Generation::Next, Some(next)) => next,
+            _ => &self.present,
+        }
+    }
+
+    /// Every local fragment in use.
+    pub(crate) fn local_ufrags(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.present), self.next.as_deref()].into_iter().flatten().map(|each| each.local_ufrag.as_str())
+    }
+
+    /// Other credentials, which count once the client nominates with them; until then the present ones do. Returns the
+    /// fragment of a restart that this one replaces.
+    pub(crate) fn restart(&mut self, credentials: Credentials) -> Option<String> {
+        self.next.replace(Box::new(credentials)).map(|replaced| replaced.local_ufrag)
+    }
+
+    /// The client nominated with the next credentials. Returns our fragment that is over.
+    pub(crate) fn promote(&mut self) -> Option<String> {
+        let next = self.next.take()?;
+        Some(std::mem::replace(&mut self.present, *next).local_ufrag)
     }
 
     pub(crate) fn refusal(message: &Message<'_>) -> Option<Refusal> {
@@ -85,16 +180,57 @@ impl Agent {
             self.paths.push(path);
             checked.added = true;
         }
-        if nominates {
+        // Who moved and goes on checking without nominating again has chosen by its media.
+        let follows = self.roaming.take_if(|roaming| roaming.path == path).is_some() && self.nominated.is_some();
+        if nominates || follows {
             checked.first_nomination = !std::mem::replace(&mut self.reached, true);
             self.nominated = Some(path);
+            self.roaming = None;
+            self.strays = 0;
         }
         checked
+    }
+
+    /// Authenticated media, the newest of its stream, came on `path`, which passed a check.
+    pub(crate) fn heard_on(&mut self, path: Path) {
+        if self.nominated == Some(path) {
+            self.strays = 0;
+            self.roaming = None;
+        } else if self.nominated.is_some() {
+            self.strays += 1;
+            if self.strays >= STRAYS {
+                self.nominated = Some(path);
+                self.strays = 0;
+                self.roaming = None;
+            }
+        }
+    }
+
+    /// Authenticated media, the newest of its stream and `len` bytes of it, came from where no check came from.
+    pub(crate) fn roamed(&mut self, path: Path, len: usize) {
+        match &mut self.roaming {
+            Some(roaming) if roaming.path == path => {
+                roaming.credit = (roaming.credit + len as u32).min(ROAMING_CREDIT);
+            }
+            _ => self.roaming = Some(Roaming { path, credit: len as u32 }),
+        }
     }
 
     /// Where to send media: the nominated path, and the latest that passed a check before there is one.
     pub(crate) fn selected(&self) -> Option<Path> {
         self.nominated.or(self.latest)
+    }
+
+    /// Where to send about `len` bytes of media now: to where the client seems to be, as long as that is no more than came
+    /// from there, or else to the selected path.
+    pub(crate) fn destination(&mut self, len: usize) -> Option<Path> {
+        if let Some(roaming) = &mut self.roaming
+            && let Some(left) = roaming.credit.checked_sub(len as u32)
+        {
+            roaming.credit = left;
+            return Some(roaming.path);
+        }
+        self.selected()
     }
 
     pub(crate) fn is_nominated(&self) -> bool {
@@ -109,6 +245,7 @@ impl Agent {
         if self.latest == Some(path) {
             self.latest = self.paths.last().copied();
         }
+        self.roaming.take_if(|roaming| roaming.path == path);
     }
 
     pub(crate) fn paths(&self) -> &[Path] {
@@ -117,29 +254,5 @@ impl Agent {
 
     pub(crate) fn has_consent(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last_check) < CONSENT_TIMEOUT
-    }
-
-    /// Write the answer to an authenticated check.
-    pub(crate) fn answer(
-        &self,
-        out: &mut [u8; MAX_DATAGRAM],
-        message: &Message<'_>,
-        path: Path,
-        refusal: Option<Refusal>,
-    ) -> usize {
-        let id = message.transaction_id();
-        match refusal {
-            None => stun::binding_success(out, id, path.remote, &self.key),
-            Some(Refusal::RoleConflict) => stun::binding_error(out, id, 487, "Role Conflict", &[], Some(&self.key)),
-            Some(Refusal::UnknownAttribute) => {
-                let mut unknown = [0u16; 4];
-                let mut count = 0;
-                for attribute in message.unknown_required().take(unknown.len()) {
-                    unknown[count] = attribute;
-                    count += 1;
-                }
-                stun::binding_error(out, id, 420, "Unknown Attribute", &unknown[..count], Some(&self.key))
-            }
-        }
     }
 }

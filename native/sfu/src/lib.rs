@@ -10,10 +10,17 @@
 mod counters;
 pub mod demux;
 pub mod drops;
+mod forward;
+mod history;
 mod ice;
+mod members;
 mod peer;
+mod police;
 mod random;
 mod receiver;
+pub mod red;
+mod relay;
+mod repair;
 mod report;
 mod room;
 pub mod rtcp;
@@ -21,20 +28,33 @@ pub mod rtp;
 mod sfu;
 mod source;
 pub mod srtp;
+mod statistics;
 pub mod stun;
 mod timeline;
+mod voice;
+mod wheel;
+mod workers;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use counters::{Counters, PeerStatistics};
-pub use sfu::{Rejected, Sfu};
+pub use counters::Counters;
+pub use members::Rejected;
+pub use relay::MAX_RELAY;
+pub use sfu::Sfu;
+pub use statistics::{Row, RowKind};
 
 /// The largest datagram in or out, in bytes: an Ethernet frame's payload. Larger ones are not WebRTC.
 pub const MAX_DATAGRAM: usize = 1500;
 
 /// The most slots one receiver may have.
 pub const MAX_SLOTS: usize = 32;
+
+/// The most voices one peer may ignore.
+pub const MAX_IGNORED: usize = 256;
+
+/// The most workers.
+pub const MAX_WORKERS: usize = 64;
 
 /// A room, by the caller's own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +63,87 @@ pub struct RoomId(pub u64);
 /// A peer, by the caller's own number; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PeerId(pub u64);
+
+/// One of the [`Sfu`]s among which rooms are shared out, below [`MAX_WORKERS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct WorkerId(pub u8);
+
+/// Some workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct WorkerSet(u64);
+
+impl WorkerSet {
+    /// A single one.
+    pub fn one(worker: WorkerId) -> Self {
+        let mut set = Self::default();
+        set.insert(worker);
+        set
+    }
+
+    /// In order.
+    pub fn iter(self) -> impl Iterator<Item = WorkerId> {
+        (0..MAX_WORKERS as u8).map(WorkerId).filter(move |worker| self.0 >> worker.0 & 1 == 1)
+    }
+
+    /// None of them.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn insert(&mut self, worker: WorkerId) {
+        debug_assert!(usize::from(worker.0) < MAX_WORKERS);
+        self.0 |= 1 << (worker.0 % MAX_WORKERS as u8);
+    }
+
+    fn remove(&mut self, worker: WorkerId) {
+        self.0 &= !(1 << (worker.0 % MAX_WORKERS as u8));
+    }
+}
+
+/// A room, and the worker that decides who is heard in it. Others have members of it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Which.
+    pub room: RoomId,
+    /// The same for all its members.
+    pub home: WorkerId,
+}
+
+/// What a worker tells the home of a room about its own members there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// There are some.
+    Subscribe {
+        /// Where.
+        room: RoomId,
+    },
+    /// There are none any more.
+    Unsubscribe {
+        /// Where.
+        room: RoomId,
+    },
+    /// One of them may be heard.
+    Enter {
+        /// Where.
+        room: RoomId,
+        /// As whom.
+        csrc: u32,
+    },
+    /// It is gone.
+    Exit {
+        /// Where.
+        room: RoomId,
+        /// As whom.
+        csrc: u32,
+    },
+    /// It has fallen silent.
+    Release {
+        /// Where.
+        room: RoomId,
+        /// As whom.
+        csrc: u32,
+    },
+}
 
 /// One way a client's packets travel: our socket and its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,10 +157,15 @@ pub struct Path {
 /// What holds for every room.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
+    /// This one among all.
+    pub worker: WorkerId,
     /// Voices that can be heard at the same time in one room, at most [`MAX_SLOTS`].
     pub audio_slots: usize,
     /// Randomness for initial sequence numbers and timestamps (RFC 3550 §5.1).
     pub seed: u64,
+    /// RTP timestamp of the clock's zero in every slot of every room, at random; the same for all workers, so that streams go
+    /// on whichever room or worker they come from.
+    pub timeline: u32,
     /// Time since the Unix epoch at the `now` given to [`Sfu::new`], for sender reports.
     pub wall_clock: Duration,
 }
@@ -83,6 +189,17 @@ pub struct PeerConfig {
     pub cname: String,
 }
 
+/// What an ICE restart changes.
+#[derive(Clone, Debug)]
+pub struct IceCredentials {
+    /// Our new user fragment; unique among all peers.
+    pub local_ufrag: String,
+    /// Our new password.
+    pub local_password: String,
+    /// The client's new user fragment.
+    pub remote_ufrag: String,
+}
+
 /// A microphone.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
@@ -92,6 +209,8 @@ pub struct SourceConfig {
     pub mid: String,
     /// The payload type its Opus comes with.
     pub payload_type: u8,
+    /// The payload type of RED (RFC 2198) of that Opus, when agreed on.
+    pub red_payload_type: Option<u8>,
     /// Its SSRC, when the offer names one; else bound by MID or payload type.
     pub ssrc: Option<u32>,
     /// The id of the RFC 6464 audio level extension.
@@ -107,6 +226,10 @@ pub struct SlotConfig {
     pub ssrc: u32,
     /// The client's payload type for Opus.
     pub payload_type: u8,
+    /// And for RED of it, when it takes that.
+    pub red_payload_type: Option<u8>,
+    /// It may ask for packets again (RFC 4585 §6.2.1).
+    pub nack: bool,
     /// The client's id for the audio level extension.
     pub level_extension: Option<u8>,
 }
@@ -148,7 +271,35 @@ pub enum Event {
         /// Why.
         reason: ClosedReason,
     },
-    /// From `timestamp` on, `slot` of `peer` carries `csrc`; 0 is nobody.
+    /// From `timestamp` on, `slot` of the room carries `csrc`; 0 is nobody. For all members with as many slots as the room,
+    /// on whichever worker; said once, by the room's home.
+    RoomSlot {
+        /// Where.
+        room: RoomId,
+        /// Index among its slots.
+        slot: u8,
+        /// Who is heard in it.
+        csrc: u32,
+        /// RTP timestamp of the first packet of this content.
+        timestamp: u32,
+    },
+    /// Somebody who is heard begins to speak, or has ceased.
+    Speaking {
+        /// Where.
+        room: RoomId,
+        /// Who.
+        csrc: u32,
+        /// Which of both.
+        speaking: bool,
+    },
+    /// Who of a room is the dominant speaker now; 0 is nobody.
+    Dominant {
+        /// Where.
+        room: RoomId,
+        /// Who.
+        csrc: u32,
+    },
+    /// From `timestamp` on, `slot` of `peer` carries `csrc`; 0 is nobody. For peers with fewer slots than the room.
     SlotChanged {
         /// The receiver.
         peer: PeerId,
@@ -169,6 +320,10 @@ pub trait Output {
     fn dtls(&mut self, peer: PeerId, datagram: &[u8]);
     /// Something happened.
     fn event(&mut self, event: Event);
+    /// One packet to other workers' [`Sfu::relayed`], written in place by `fill`, which returns its length. It may get lost.
+    fn relay(&mut self, to: WorkerSet, fill: impl FnOnce(&mut [u8; MAX_RELAY]) -> usize);
+    /// A note to another worker's [`Sfu::noted`]. It must not get lost, nor overtake another.
+    fn note(&mut self, to: WorkerId, note: Note);
 }
 
 slotmap::new_key_type! {
@@ -176,4 +331,6 @@ slotmap::new_key_type! {
     struct PeerKey;
     /// Internal handle of a room.
     struct RoomKey;
+    /// Internal handle of a voice.
+    struct VoiceKey;
 }

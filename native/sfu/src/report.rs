@@ -6,6 +6,7 @@ use crate::MAX_DATAGRAM;
 use crate::peer::Peer;
 use crate::room::Room;
 use crate::rtcp::{Packet, ReportBlock, SenderInfo, Writer};
+use crate::timeline::CLOCK_RATE;
 
 /// Between two reports of one peer. RFC 3550 §6.2 would allow 5 s at voice rates; browsers send every second, and
 /// lip-sync and round-trip times are as fresh as the reports are.
@@ -19,11 +20,20 @@ const NTP_EPOCH: u64 = 2_208_988_800;
 pub(crate) struct Clock {
     base: Instant,
     wall: Duration,
+    /// RTP timestamp of `base`.
+    offset: u32,
 }
 
 impl Clock {
-    pub(crate) fn new(base: Instant, wall: Duration) -> Self {
-        Self { base, wall }
+    pub(crate) fn new(base: Instant, wall: Duration, offset: u32) -> Self {
+        Self { base, wall, offset }
+    }
+
+    /// The node's clock as RTP has it, at [`CLOCK_RATE`].
+    pub(crate) fn ticks(&self, now: Instant) -> u32 {
+        let since = now.saturating_duration_since(self.base);
+        let ticks = since.as_secs() * u64::from(CLOCK_RATE) + u64::from(since.subsec_nanos()) * 6 / 125_000;
+        self.offset.wrapping_add(ticks as u32)
     }
 
     pub(crate) fn base(&self) -> Instant {
@@ -54,7 +64,7 @@ pub(crate) fn write(peer: &mut Peer, room: &Room, clock: Clock, now: Instant, ou
     let mut writer = Writer::new(&mut out[..]);
     let mut first = None;
     for stream in &mut peer.receiver.streams {
-        let Some(slot) = stream.follows() else {
+        let Some(slot) = stream.follows().and_then(|slot| room.slots.get(slot)) else {
             continue;
         };
         if stream.packets == stream.reported {
@@ -63,7 +73,7 @@ pub(crate) fn write(peer: &mut Peer, room: &Room, clock: Clock, now: Instant, ou
         stream.reported = stream.packets;
         let info = SenderInfo {
             ntp: clock.ntp(now),
-            rtp_timestamp: stream.stamp_of(room.slots[slot].timeline.at(now)),
+            rtp_timestamp: stream.stamp_of(slot.timeline.at(clock.ticks(now))),
             packets: stream.packets,
             octets: stream.octets,
         };
@@ -117,8 +127,11 @@ pub(crate) fn read(peer: &mut Peer, packet: &Packet<'_>, clock: Clock, now: Inst
 
 /// RFC 3550 §6.4.1: A − LSR − DLSR.
 fn round_trip(peer: &mut Peer, block: &ReportBlock, clock: Clock, now: Instant) {
-    let ours = peer.receiver.streams.iter().any(|stream| stream.ssrc() == block.ssrc);
-    if !ours || block.last_sender_report == 0 {
+    let Some(stream) = peer.receiver.streams.iter_mut().find(|stream| stream.ssrc() == block.ssrc) else {
+        return;
+    };
+    stream.lost = block.cumulative_lost;
+    if block.last_sender_report == 0 {
         return;
     }
     let elapsed = clock.ntp_middle(now).wrapping_sub(block.last_sender_report);

@@ -1,14 +1,16 @@
-//! A room: its members, and who of them holds its slots.
+//! A room: its members here, and who holds its slots.
+//!
+//! Each room has one home, the worker that decides. Elsewhere it is a replica, which sends its members' voices home and
+//! gives its members what comes from there.
 
 use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
 
-use crate::peer::Peer;
-use crate::receiver::Content;
-use crate::source::Source;
+use crate::history::History;
 use crate::timeline::Timeline;
-use crate::{PeerKey, RoomId};
+use crate::voice::Voice;
+use crate::{PeerKey, RoomId, VoiceKey, WorkerId, WorkerSet};
 
 /// A holder that said nothing for this long gives its slot to who does: the longest pause inside a word.
 const PREEMPT_AFTER: Duration = Duration::from_millis(200);
@@ -20,11 +22,10 @@ const MIN_HOLD: Duration = Duration::from_secs(2);
 pub(crate) const SILENT_FRAMES: u8 = 3;
 /// One Opus frame.
 pub(crate) const FRAME: Duration = Duration::from_millis(20);
-
-pub(crate) struct Holder {
-    pub(crate) peer: PeerKey,
-    pub(crate) generation: u32,
-}
+/// Another is the dominant speaker only after having been louder by this much, in dB,
+const DOMINANT_BY: f32 = 6.0;
+/// or alone in speaking, for this long.
+const DOMINANT_AFTER: Duration = Duration::from_millis(600);
 
 /// Silence still to be sent for content that is over.
 pub(crate) struct Release {
@@ -32,36 +33,73 @@ pub(crate) struct Release {
     pub(crate) due: Instant,
 }
 
+#[derive(Default)]
 pub(crate) struct Slot {
-    pub(crate) holder: Option<Holder>,
-    pub(crate) timeline: Timeline,
+    pub(crate) holder: Option<VoiceKey>,
+    /// Whose voice the content is, or was.
+    pub(crate) csrc: u32,
+    /// Increases with each new content.
     pub(crate) epoch: u32,
+    /// Increases where a content goes on after something was left out.
+    pub(crate) segment: u32,
+    pub(crate) timeline: Timeline,
     pub(crate) release: Option<Release>,
+    /// While there are receivers who may ask for a packet again.
+    pub(crate) history: Option<Box<History>>,
 }
 
 pub(crate) struct Room {
     pub(crate) id: RoomId,
+    pub(crate) home: WorkerId,
     pub(crate) members: Vec<PeerKey>,
+    /// None before the first voice.
     pub(crate) slots: Vec<Slot>,
+    /// The other workers with members of this room, known at home.
+    pub(crate) replicas: WorkerSet,
+    /// Voices of their members.
+    pub(crate) guests: usize,
+    /// Members that may ask for packets again.
+    pub(crate) repairable: usize,
+    /// A timer for its silence is set.
+    pub(crate) silencing: bool,
+    /// A timer for its speakers is set.
+    pub(crate) watched: bool,
+    pub(crate) dominant: Option<VoiceKey>,
+    challenger: Option<(VoiceKey, Instant)>,
 }
 
 impl Room {
-    /// One random `offset` for all slots: a receiver with few slots moves from one timeline to another.
-    pub(crate) fn new(id: RoomId, slots: usize, base: Instant, offset: u32) -> Self {
-        let slots = (0..slots)
-            .map(|_| Slot { holder: None, timeline: Timeline::new(base, offset), epoch: 0, release: None })
-            .collect();
-        Self { id, members: Vec::new(), slots }
+    pub(crate) fn new(id: RoomId, home: WorkerId) -> Self {
+        Self {
+            id,
+            home,
+            members: Vec::new(),
+            slots: Vec::new(),
+            replicas: WorkerSet::default(),
+            guests: 0,
+            repairable: 0,
+            silencing: false,
+            watched: false,
+            dominant: None,
+            challenger: None,
+        }
+    }
+
+    /// The slots exist from the first voice on: most rooms are quiet.
+    pub(crate) fn furnish(&mut self, slots: usize) {
+        if self.slots.is_empty() {
+            self.slots.resize_with(slots, Slot::default);
+        }
     }
 
     /// The slot for a talking `candidate` that holds none, if it may have one, and whose it was.
     pub(crate) fn choose(
         &self,
         now: Instant,
-        candidate: &Source,
+        candidate: &Voice,
         talks: bool,
-        peers: &SlotMap<PeerKey, Peer>,
-    ) -> Option<(usize, Option<PeerKey>)> {
+        voices: &SlotMap<VoiceKey, Voice>,
+    ) -> Option<(usize, Option<VoiceKey>)> {
         // The slot that was free for longest comes last in nobody's memory: prefer one without silence still to send.
         let free = |slot: &Slot| slot.holder.is_none();
         if let Some(index) = self
@@ -76,43 +114,72 @@ impl Room {
             return None;
         }
         let holders = self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let key = slot.holder.as_ref()?.peer;
-            let source = peers.get(key)?.source.as_ref()?;
-            Some((index, key, source))
+            let key = slot.holder?;
+            Some((index, key, voices.get(key)?))
         });
-        let (index, key, quietest) = holders.max_by(|a, b| {
+        let give_way = holders.filter(|(_, _, holder)| {
+            let held = holder.slot.map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(since));
+            holder.silent_for(now) >= PREEMPT_AFTER
+                || (held >= MIN_HOLD && candidate.rank() >= holder.rank() + OUTRANKED_BY)
+        });
+        let (index, key, _) = give_way.max_by(|a, b| {
             let silence = a.2.silent_for(now).max(PREEMPT_AFTER).cmp(&b.2.silent_for(now).max(PREEMPT_AFTER));
-            silence.then_with(|| b.2.rank(now).total_cmp(&a.2.rank(now)))
+            silence.then_with(|| b.2.rank().total_cmp(&a.2.rank()))
         })?;
-        let held = quietest.slot.map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(since));
-        let gives_way = quietest.silent_for(now) >= PREEMPT_AFTER
-            || (held >= MIN_HOLD && candidate.rank(now) >= quietest.rank(now) + OUTRANKED_BY);
-        gives_way.then_some((index, Some(key)))
+        Some((index, Some(key)))
     }
 
-    /// Content identity of a slot as it is now.
-    pub(crate) fn content(&self, slot: usize) -> Content {
-        (slot, self.slots[slot].epoch)
-    }
-
-    /// `peer` holds `slot` from the packet stamped `timestamp` on.
-    pub(crate) fn hold(&mut self, now: Instant, slot: usize, peer: PeerKey, generation: u32, timestamp: u32) {
+    /// `holder` has `slot` from the packet stamped `timestamp` on.
+    pub(crate) fn hold(&mut self, clock: u32, slot: usize, holder: VoiceKey, csrc: u32, timestamp: u32) {
         let slot = &mut self.slots[slot];
-        slot.holder = Some(Holder { peer, generation });
+        slot.holder = Some(holder);
+        slot.csrc = csrc;
         slot.epoch = slot.epoch.wrapping_add(1);
+        slot.segment = 0;
         slot.release = None;
-        slot.timeline.switch(now, timestamp);
+        slot.timeline.switch(clock, timestamp);
     }
 
-    /// The holder is gone or silenced: a little silence, then nothing.
-    pub(crate) fn release(&mut self, now: Instant, slot: usize) {
-        let slot = &mut self.slots[slot];
-        if slot.holder.take().is_some() {
-            slot.release = Some(Release { frames: SILENT_FRAMES, due: now });
+    /// Who speaks loudest, with hysteresis, among those who speak; true when that changed.
+    pub(crate) fn judge(&mut self, now: Instant, voices: &SlotMap<VoiceKey, Voice>) -> bool {
+        if self.dominant.is_some_and(|key| !voices.contains_key(key)) {
+            self.dominant = None;
+        }
+        let speakers = self.slots.iter().filter_map(|slot| {
+            let key = slot.holder?;
+            voices.get(key).filter(|voice| voice.speaking).map(|voice| (key, voice))
+        });
+        let Some((loudest, voice)) = speakers.max_by(|a, b| a.1.loudness().total_cmp(&b.1.loudness())) else {
+            self.challenger = None;
+            return false;
+        };
+        let Some(present) = self.dominant.and_then(|key| voices.get(key)) else {
+            self.dominant = Some(loudest);
+            return true;
+        };
+        let challenges = self.dominant != Some(loudest)
+            && (!present.speaking || voice.loudness() >= present.loudness() + DOMINANT_BY);
+        if !challenges {
+            self.challenger = None;
+            return false;
+        }
+        match self.challenger {
+            Some((key, since)) if key == loudest => {
+                let wins = now.saturating_duration_since(since) >= DOMINANT_AFTER;
+                if wins {
+                    self.dominant = Some(loudest);
+                    self.challenger = None;
+                }
+                wins
+            }
+            _ => {
+                self.challenger = Some((loudest, now));
+                false
+            }
         }
     }
 
-    pub(crate) fn next_release(&self) -> Option<Instant> {
-        self.slots.iter().filter_map(|slot| slot.release.as_ref()).map(|release| release.due).min()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.replicas.is_empty() && self.guests == 0
     }
 }

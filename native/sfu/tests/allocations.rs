@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sfu::srtp::Profile;
-use sfu::{Event, MAX_DATAGRAM, Output, Path, PeerId};
+use sfu::{Event, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerId, WorkerId, WorkerSet};
 use support::client::Setup;
 use support::{MS, World};
 
@@ -51,6 +51,10 @@ impl Output for Discard {
     fn dtls(&mut self, _peer: PeerId, _datagram: &[u8]) {}
 
     fn event(&mut self, _event: Event) {}
+
+    fn relay(&mut self, _to: WorkerSet, _fill: impl FnOnce(&mut [u8; MAX_RELAY]) -> usize) {}
+
+    fn note(&mut self, _to: WorkerId, _note: Note) {}
 }
 
 /// The only test of this binary, so that nobody else allocates meanwhile.

@@ -20,11 +20,12 @@ pub(super) struct Source(SourceConfig);
 #[pymethods]
 impl Source {
     #[new]
-    #[pyo3(signature = (*, csrc, mid, payload_type, ssrc=None, level_extension=None, mid_extension=None))]
+    #[pyo3(signature = (*, csrc, mid, payload_type, red_payload_type=None, ssrc=None, level_extension=None, mid_extension=None))]
     fn new(
         csrc: u32,
         mid: String,
         payload_type: u8,
+        red_payload_type: Option<u8>,
         ssrc: Option<u32>,
         level_extension: Option<u8>,
         mid_extension: Option<u8>,
@@ -33,9 +34,10 @@ impl Source {
             return Err(PyValueError::new_err("csrc 0 means nobody"));
         }
         check_payload_type(payload_type)?;
+        check_payload_type(red_payload_type.unwrap_or(0))?;
         check_extension(level_extension)?;
         check_extension(mid_extension)?;
-        Ok(Source(SourceConfig { csrc, mid, payload_type, ssrc, level_extension, mid_extension }))
+        Ok(Source(SourceConfig { csrc, mid, payload_type, red_payload_type, ssrc, level_extension, mid_extension }))
     }
 
     #[getter]
@@ -56,11 +58,18 @@ pub(super) struct Slot(SlotConfig);
 #[pymethods]
 impl Slot {
     #[new]
-    #[pyo3(signature = (*, ssrc, payload_type, level_extension=None))]
-    fn new(ssrc: u32, payload_type: u8, level_extension: Option<u8>) -> PyResult<Slot> {
+    #[pyo3(signature = (*, ssrc, payload_type, red_payload_type=None, nack=false, level_extension=None))]
+    fn new(
+        ssrc: u32,
+        payload_type: u8,
+        red_payload_type: Option<u8>,
+        nack: bool,
+        level_extension: Option<u8>,
+    ) -> PyResult<Slot> {
         check_payload_type(payload_type)?;
+        check_payload_type(red_payload_type.unwrap_or(0))?;
         check_extension(level_extension)?;
-        Ok(Slot(SlotConfig { ssrc, payload_type, level_extension }))
+        Ok(Slot(SlotConfig { ssrc, payload_type, red_payload_type, nack, level_extension }))
     }
 
     #[getter]
@@ -100,16 +109,12 @@ impl Peer {
         slots: Vec<Bound<'_, Slot>>,
         cname: String,
     ) -> PyResult<Peer> {
-        for (name, value) in [
+        check_credentials([
             ("local_ufrag", &local_ufrag),
             ("local_password", &local_password),
             ("remote_ufrag", &remote_ufrag),
             ("remote_password", &remote_password),
-        ] {
-            if value.is_empty() || value.len() > MAX_CREDENTIAL {
-                return Err(PyValueError::new_err(format!("{name} must have 1 to {MAX_CREDENTIAL} characters")));
-            }
-        }
+        ])?;
         if cname.len() > MAX_CNAME {
             return Err(PyValueError::new_err(format!("cname must have at most {MAX_CNAME} bytes")));
         }
@@ -131,6 +136,15 @@ impl Peer {
 
     pub(super) fn terms(&self) -> Terms {
         self.terms.clone()
+    }
+}
+
+/// RFC 8445 §5.3.
+pub(super) fn check_credentials(credentials: [(&str, &String); 4]) -> PyResult<()> {
+    let wrong = credentials.into_iter().find(|(_, value)| value.is_empty() || value.len() > MAX_CREDENTIAL);
+    match wrong {
+        Some((name, _)) => Err(PyValueError::new_err(format!("{name} must have 1 to {MAX_CREDENTIAL} characters"))),
+        None => Ok(()),
     }
 }
 

@@ -134,7 +134,8 @@ impl AudioLevel {
         value.first().map(|byte| Self { voice: byte & 0x80 != 0, level: byte & 0x7F })
     }
 
-    fn byte(self) -> u8 {
+    /// As it is sent.
+    pub(crate) fn byte(self) -> u8 {
         u8::from(self.voice) << 7 | self.level & 0x7F
     }
 }

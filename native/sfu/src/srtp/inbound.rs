@@ -20,6 +20,8 @@ pub struct Unprotected {
     pub index: u64,
     /// Bytes of the plaintext packet.
     pub len: usize,
+    /// Of those of its SSRC so far.
+    pub newest: bool,
 }
 
 /// Opens what one client sends. Only authenticated packets leave a trace.
@@ -67,7 +69,7 @@ impl Inbound {
             }
         };
         mark(&mut self.rtp_windows, known, header.ssrc, index);
-        Ok(Unprotected { header, index, len })
+        Ok(Unprotected { header, index, len, newest: highest.is_none_or(|highest| index > highest) })
     }
 
     /// Authenticate and decrypt an SRTCP compound in place (RFC 3711 §3.4, RFC 7714 §9). Returns the plaintext length.

@@ -1,11 +1,19 @@
 //! What of a voice reaches whom, and under which numbers.
 
+use sfu::Path;
 use sfu::drops::Drop;
 use sfu::rtp::AudioLevel;
 use sfu::srtp::Profile;
 
 use crate::support::client::{FRAME, SILENCE, Setup};
 use crate::support::{MS, SECOND, World};
+
+/// Another port of the same client's.
+fn elsewhere(world: &World, client: usize) -> Path {
+    let mut path = world.clients[client].path;
+    path.remote.set_port(1);
+    path
+}
 
 #[test]
 fn a_talker_is_heard_by_all_others_and_not_by_itself() {
@@ -291,15 +299,66 @@ fn strangers_cannot_use_up_the_ssrcs_of_a_peer() {
 }
 
 #[test]
-fn media_from_an_address_that_passed_no_check_is_dropped() {
+fn media_from_an_address_that_passed_no_check_and_of_nobodys_ssrc_is_dropped() {
     let mut world = World::new(8);
     let [alice, bob] = world.join_all();
-    let packet = world.clients[alice].speak(20);
+    let mut packet = world.clients[alice].speak(20);
+    packet.ssrc ^= 1;
     let sealed = world.clients[alice].seal(&packet);
-    let mut elsewhere = world.clients[alice].path;
-    elsewhere.remote.set_port(1);
-    world.handle(elsewhere, &sealed);
+    world.handle(elsewhere(&world, alice), &sealed);
     assert_eq!((world.dropped(Drop::UnknownPeer), world.clients[bob].heard.len()), (1, 0));
+}
+
+/// A NAT gave the client another port, and its media comes before its next check.
+#[test]
+fn a_voice_is_heard_at_once_from_where_its_client_has_moved() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, 20)], 5);
+    let moved = elsewhere(&world, alice);
+    world.routes.insert(moved, alice);
+    world.clients[alice].path = moved;
+    world.talk(&[(alice, 20)], 5);
+    assert_eq!(world.clients[bob].heard.len(), 10);
+    world.assert_streams_sound();
+}
+
+/// A listener at an address that nobody checked gets no more than came from there: that may be somebody else's.
+#[test]
+fn an_address_without_a_check_gets_no_more_than_came_from_it() {
+    let mut world = World::new(8);
+    let [alice, bob, carol] = world.join_all();
+    world.talk(&[(alice, 20), (bob, 20), (carol, 20)], 5);
+    let (before, moved) = (world.clients[alice].path, elsewhere(&world, alice));
+    world.routes.insert(moved, alice);
+    let mut came = 0;
+    for _ in 0..50 {
+        let packet = world.clients[alice].speak(20);
+        let sealed = world.clients[alice].seal(&packet);
+        came += sealed.len();
+        world.handle(moved, &sealed);
+        world.speak(bob, 20);
+        world.speak(carol, 20);
+    }
+    let went = world.bytes_to[&moved];
+    assert!(went > came / 2 && went <= came, "{went} of {came}");
+    // Its next check, even one that does not nominate, says that it is the client.
+    world.check_from(alice, moved, false);
+    assert_eq!(world.sfu.selected_path(world.clients[alice].id), Some(moved));
+    assert_ne!(before, moved);
+}
+
+#[test]
+fn a_packet_that_somebody_kept_moves_nobody() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let kept = world.clients[alice].speak(20);
+    let kept = world.clients[alice].seal(&kept);
+    world.talk(&[(alice, 20), (bob, 20)], 5);
+    // Never seen, and not the newest: it arrives, and its address gets nothing.
+    world.handle(elsewhere(&world, alice), &kept);
+    world.talk(&[(bob, 20)], 5);
+    assert_eq!(world.clients[alice].heard_of(world.clients[bob].csrc), 10);
 }
 
 #[test]
@@ -321,4 +380,21 @@ fn silence_of_the_nodes_own_names_nobody() {
     world.advance(SECOND);
     let after: Vec<_> = world.clients[bob].stream(0).split_off(3);
     assert!(after.iter().all(|heard| heard.csrc.is_none() && heard.payload == SILENCE && heard.level.is_none()));
+}
+
+#[test]
+fn what_was_dropped_is_no_hole_even_when_the_packet_before_it_comes_later() {
+    let mut world = World::new(8);
+    let alice = world.join(Setup { red: true, ..Setup::default() });
+    let bob = world.join(Setup::default());
+    world.talk(&[(alice, 20)], 3);
+    let late = world.clients[alice].speak(20);
+    let mut broken = world.clients[alice].speak(20);
+    broken.payload = vec![];
+    world.send(alice, &broken);
+    world.send(alice, &late);
+    world.talk(&[(alice, 20)], 3);
+    let stream = world.clients[bob].stream(0);
+    assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "what we dropped is no hole");
+    assert_eq!(stream.len(), 7);
 }
