@@ -5,7 +5,7 @@
 
 Both files hold samples: mono, 48 kHz, 16 bits, little endian. The bearer is the first line of standard input; the end
 of it makes the program DELETE its session. Standard output is one JSON object a line: {"event": "created" |
-"connected" | "deleted" | "failed", ...}.
+"connected" | "heard" | "deleted" | "failed", ...}; "heard" once ENOUGH has been played to it.
 """
 
 import json
@@ -29,6 +29,7 @@ Direction = GstWebRTC.WebRTCRTPTransceiverDirection
 Connection = GstWebRTC.WebRTCPeerConnectionState
 
 TIMEOUT = 10  # seconds for a request
+ENOUGH = 3 * 48_000 * 2  # bytes: three seconds
 RTP = "application/x-rtp,media=audio,encoding-name=OPUS,encoding-params=(string)2,payload=111,clock-rate=48000"
 PEER = "webrtcbin name=webrtc bundle-policy=max-bundle "
 # A file is read as fast as it is written elsewhere, so something has to keep time.
@@ -55,6 +56,7 @@ class Client:
     def __init__(self, url: str, way: str, path: str, bearer: str) -> None:
         self.url, self.path, self.bearer = url, path, bearer
         self.session = ""
+        self.heard = 0  # bytes
         self.loop = GLib.MainLoop()
         publishes = way == "publish"
         self.pipeline = Gst.parse_launch(PEER + MICROPHONE if publishes else PEER)
@@ -123,10 +125,19 @@ class Client:
         if pad.direction != Gst.PadDirection.SRC:
             return
         ear = Gst.parse_bin_from_description(EAR, True)
-        ear.get_by_name("file").set_property("location", self.path)
+        file = ear.get_by_name("file")
+        file.set_property("location", self.path)
+        file.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, self.write)
         self.pipeline.add(ear)
         pad.link(ear.get_static_pad("sink"))
         ear.sync_state_with_parent()
+
+    def write(self, _: "Gst.Pad", info: "Gst.PadProbeInfo") -> "Gst.PadProbeReturn":
+        before = self.heard
+        self.heard += info.get_buffer().get_size()
+        if before < ENOUGH <= self.heard:
+            tell("heard")
+        return Gst.PadProbeReturn.OK
 
     def wait_for_end(self) -> None:
         sys.stdin.read()

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,7 @@ def _write_samples(path: Path, samples: opus.Samples) -> None:
 
 
 def _read_samples(path: Path) -> opus.Samples:
-    """A read while the program still writes may end within a sample."""
-    data = path.read_bytes() if path.exists() else b""
-    return np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
+    return np.fromfile(path, "<i2").astype(np.float32) / 32768
 
 
 def _write_rtp(path: Path, samples: opus.Samples) -> None:
@@ -65,12 +63,12 @@ PROGRAMS = {
 
 @dataclass
 class Session:
-    """A running program. After `end`, `status` is what DELETE was answered and `heard` what was played to it."""
+    """A running program, connected."""
 
+    program: Program
     process: asyncio.subprocess.Process
-    created: dict[str, Any] = field(default_factory=dict)
-    status: int = 0
-    heard: opus.Samples = field(default_factory=lambda: np.zeros(0, np.float32))
+    file: Path
+    location: str = ""  # of the session
 
     async def event(self, name: str) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -79,10 +77,20 @@ class Session:
         assert message["event"] == name, message
         return message
 
+    async def listen(self) -> opus.Samples:
+        """The first three seconds of what is played to it, and perhaps more; then it is over."""
+        await self.event("heard")
+        await self.end()
+        return self.program.read(self.file)
+
     async def end(self) -> None:
+        """It deletes its session. Idempotent."""
+        if self.process.returncode is not None:
+            return
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.status = (await self.event("deleted"))["status"]
+        deleted = await self.event("deleted")
+        assert deleted["status"] == 200, deleted
         await asyncio.wait_for(self.process.wait(), TIMEOUT)
 
 
@@ -90,29 +98,22 @@ class Session:
 async def session(
     program: Program, url: str, bearer: str, folder: Path, *, says: opus.Samples | None = None
 ) -> AsyncIterator[Session]:
-    """Connected; it publishes what it `says` (WHIP), or else plays (WHEP). Ends it. Raises RuntimeError where what it runs on
-    is missing."""
+    """Connected; it publishes what it `says` (WHIP), or else plays (WHEP). Raises RuntimeError where what it runs on is
+    missing."""
     way, file = ("play", folder / "received") if says is None else ("publish", folder / "sent")
     if says is not None:
         program.write(file, says)
     process = await asyncio.create_subprocess_exec(
-        *program.command(),
-        url,
-        way,
-        str(file),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        *program.command(), url, way, str(file), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     try:
         assert process.stdin is not None
         process.stdin.write(f"{bearer}\n".encode())
-        running = Session(process)
-        running.created = await running.event("created")
+        running = Session(program, process, file)
+        running.location = (await running.event("created"))["location"]
         await running.event("connected")
         yield running
         await running.end()
-        if says is None:
-            running.heard = program.read(file)
     finally:
         if process.returncode is None:
             process.kill()

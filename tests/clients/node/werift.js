@@ -3,7 +3,7 @@
 
 import { createWriteStream, readFileSync } from 'node:fs';
 import { MediaStreamTrack, RTCPeerConnection } from 'werift';
-import { pace, path, publishes, run } from './whip_session.js';
+import { hear, pace, path, publishes, run } from './whip_session.js';
 
 const FRAME_MS = 20;
 // Loopback alone, and no STUN server of its choice.
@@ -40,6 +40,7 @@ const play = () => {
       const length = Buffer.alloc(2);
       length.writeUInt16BE(bytes.length);
       file.write(Buffer.concat([length, bytes]));
+      hear(FRAME_MS);
     });
   return { finish: () => new Promise((resolve) => file.end(resolve)) };
 };

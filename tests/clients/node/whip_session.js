@@ -2,8 +2,9 @@
 //
 //   node PROGRAM.js URL publish SENT        node PROGRAM.js URL play RECEIVED        (the bearer is the first line of standard input)
 //
-// Standard output is one JSON object a line: {"event": "created" | "connected" | "deleted" | "failed", …}. The end of standard
-// input makes it DELETE its session. What SENT and RECEIVED hold is the program's own matter.
+// Standard output is one JSON object a line: {"event": "created" | "connected" | "heard" | "deleted" | "failed", …}; "heard" once
+// ENOUGH has been played to it. The end of standard input makes it DELETE its session. What SENT and RECEIVED hold is the
+// program's own matter.
 
 import { createInterface } from 'node:readline';
 
@@ -17,6 +18,16 @@ const tell = (event, details = {}) => process.stdout.write(`${JSON.stringify({ e
 const fail = (message) => {
   tell('failed', { message });
   process.exit(1);
+};
+
+const ENOUGH = 3000; // milliseconds
+let heard = 0;
+
+// What has come, in milliseconds.
+export const hear = (milliseconds) => {
+  const before = heard;
+  heard += milliseconds;
+  if (before < ENOUGH && heard >= ENOUGH) tell('heard');
 };
 
 process.on('unhandledRejection', (reason) => fail(String(reason?.stack ?? reason)));

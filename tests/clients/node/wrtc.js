@@ -3,7 +3,7 @@
 
 import { createWriteStream, readFileSync } from 'node:fs';
 import wrtc from '@roamhq/wrtc';
-import { pace, path, publishes, run } from './whip_session.js';
+import { hear, pace, path, publishes, run } from './whip_session.js';
 
 const { RTCAudioSink, RTCAudioSource } = wrtc.nonstandard;
 const RATE = 48000;
@@ -33,6 +33,7 @@ const play = () => {
     if (sampleRate !== RATE) throw new Error(`${sampleRate} Hz`);
     const mono = samples.filter((_, n) => n % channelCount === 0);
     file.write(Buffer.from(mono.buffer, mono.byteOffset, mono.byteLength));
+    hear((mono.length / RATE) * 1000);
   };
   const finish = () => {
     sink.stop();
