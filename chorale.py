@@ -23,7 +23,6 @@ from control_plane.voice.grants import Grants, KeyUnusable
 from data_plane import link
 from data_plane.addresses import interface_addresses
 from data_plane.node import SIGNALLING_PATH, Node
-from data_plane.selfcheck import port_list
 from data_plane.settings import FILE_KEYS, NodeSettingsError, load_node_settings
 from proto import gateway, signalling
 
@@ -159,12 +158,13 @@ class _Server(uvicorn.Server):
         port = self.servers[0].sockets[0].getsockname()[1]
         scheme = "https" if secure else "http"
         first, *others = [f"{scheme}://{f'[{each}]' if ':' in each else each}:{port}" for each in _reached_at(host)]
+        reach = self._node.reach
         lines = [
             f"Chorale is ready at {first}",
             *(f"                and {each}" for each in others),
             f"  data    {self._data_dir.resolve()}",
-            f"  voice   {'UDP and TCP' if self._node.listens_by_tcp else 'UDP'}, {port_list(self._node.ports)}",
-            f"          at {', '.join(self._node.told)}",
+            f"  voice   {reach.transports}",
+            f"          at {', '.join(reach.addresses)}",
             "",
             "Open the address in two browser windows (one of them private), sign up in each,",
             "invite one from the other, and join the voice channel. Ctrl+C stops.",
@@ -175,7 +175,7 @@ class _Server(uvicorn.Server):
                 "Browsers give a page a microphone only over HTTPS or on localhost: start with --tls-self-signed,",
                 "or with --tls-cert and --tls-key.",
             ]
-        for doubt in await self._node.doubts(exposed=not _is_loopback(host)):
+        for doubt in await reach.doubts(exposed=not _is_loopback(host)):
             lines += ["", *textwrap.wrap(doubt, 100)]
         print("\n".join(lines), flush=True)
 

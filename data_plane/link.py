@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from proto.media import Authorize, Claims, Denied, MediaCommand, MediaEvent
@@ -25,8 +26,18 @@ class Link(Protocol):
     async def authorize(self, question: Authorize) -> Claims | Denied:
         """Raises `LinkDown`."""
 
-    async def close(self) -> None:
-        """The node is gone: nothing is sent after this."""
+    async def close(self, *, failed: bool) -> None:
+        """The node is gone: nothing is sent after this. `failed`: not because it was asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Of the events."""
+
+    failed: bool
+
+
+_Up = asyncio.Queue[MediaEvent | _End]
 
 
 class _Desk:
@@ -36,7 +47,7 @@ class _Desk:
 
 
 class LocalNodeEnd:
-    def __init__(self, up: asyncio.Queue[MediaEvent | None], down: asyncio.Queue[MediaCommand], desk: _Desk) -> None:
+    def __init__(self, up: _Up, down: asyncio.Queue[MediaCommand], desk: _Desk) -> None:
         self._up, self._down, self._desk = up, down, desk
 
     async def send(self, event: MediaEvent) -> None:
@@ -51,22 +62,16 @@ class LocalNodeEnd:
             raise LinkDown
         return await self._desk.authorize(question)
 
-    async def close(self) -> None:
-        await self._up.put(None)
+    async def close(self, *, failed: bool) -> None:
+        await self._up.put(_End(failed))
 
 
 class LocalControlEnd:
     """What the control plane holds of a node in its own process."""
 
-    def __init__(
-        self,
-        node_id: str,
-        signalling: str,
-        up: asyncio.Queue[MediaEvent | None],
-        down: asyncio.Queue[MediaCommand],
-        desk: _Desk,
-    ) -> None:
+    def __init__(self, node_id: str, signalling: str, up: _Up, down: asyncio.Queue[MediaCommand], desk: _Desk) -> None:
         self.node_id, self.signalling = node_id, signalling
+        self.stopped = False
         self.ice_servers: list[IceServer] = []
         self._up, self._down, self._desk = up, down, desk
 
@@ -74,9 +79,10 @@ class LocalControlEnd:
         await self._down.put(command)
 
     async def events(self) -> AsyncIterator[MediaEvent]:
-        """Ends with the node."""
-        while (event := await self._up.get()) is not None:
+        """Ends with the node; `stopped` then says whether it was meant to."""
+        while not isinstance(event := await self._up.get(), _End):
             yield event
+        self.stopped = not event.failed
 
     def serve(self, authorize: Authorizer) -> None:
         self._desk.authorize = authorize
@@ -84,7 +90,7 @@ class LocalControlEnd:
 
 def local_link(node_id: str, signalling: str) -> tuple[LocalControlEnd, LocalNodeEnd]:
     """Both ends of a link that cannot break. Unbounded: one process produces, the same one consumes."""
-    up: asyncio.Queue[MediaEvent | None] = asyncio.Queue()
+    up: _Up = asyncio.Queue()
     down: asyncio.Queue[MediaCommand] = asyncio.Queue()
     desk = _Desk()
     return LocalControlEnd(node_id, signalling, up, down, desk), LocalNodeEnd(up, down, desk)

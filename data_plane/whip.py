@@ -30,21 +30,23 @@ from data_plane.http import (
 )
 from data_plane.sdp import BadFragment, BadOffer, Candidate, Fragment, Offer, UnservedOffer, describe_restart
 from data_plane.signalling import Refusal
-from proto.media import Claims
+from data_plane.stays import Stay
+from proto.media import Claims, EndReason
 from proto.rest import IceServer
-from proto.signalling import FromNode, Joined
 
 log = structlog.get_logger()
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 MAX_OFFER, MAX_FRAGMENT = 64 * 1024, 16 * 1024  # bytes
-RETRY_AFTER = "10"  # seconds: of a node that is full; somebody has to leave first
+# Seconds until it makes sense to try again: somebody has to leave first; ICE was restarted too often in a minute.
+RETRY_AFTER = {HTTPStatus.SERVICE_UNAVAILABLE: "10", HTTPStatus.TOO_MANY_REQUESTS: "60"}
 
 _STATUS = {
     "wrong_node": HTTPStatus.FORBIDDEN,
     "wrong_channel": HTTPStatus.FORBIDDEN,
     "unknown_channel": HTTPStatus.NOT_FOUND,
     "bad_offer": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "too_many_offers": HTTPStatus.TOO_MANY_REQUESTS,
     "full": HTTPStatus.SERVICE_UNAVAILABLE,
     "too_many": HTTPStatus.SERVICE_UNAVAILABLE,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -64,41 +66,46 @@ class Rooms(Protocol):
     """What the node does for these clients."""
 
     async def authorize(self, channel_id: UUID, bearer: str, *, publishes: bool) -> Claims: ...
-    def enter(
-        self, claims: Claims, offer: Offer, client: "Resource", *, publishes: bool = True, receives: bool = True
-    ) -> Joined: ...
+    def enter(self, claims: Claims, offer: Offer, client: None) -> tuple[Stay, str]: ...
     def spoil(self, claims: Claims) -> None: ...
     def restart_ice(self, session_id: UUID, *, ufrag: str, password: str) -> Restarted: ...
     def ice_servers(self, session_id: UUID) -> Sequence[IceServer]: ...
-    def left(self, session_id: UUID) -> None: ...
+    def leave(self, session_id: UUID, reason: EndReason) -> None: ...
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class Resource:
-    """One session: who may change it, and which ICE session it is in. It is in `alive` while its stay lasts."""
+    """One session: who may change it, and which ICE session it is in."""
 
     channel_id: UUID
     session_id: UUID
     key: bytes  # SHA-256 of the bearer that made it
     remote: tuple[str, str]  # the client's ICE user fragment and password
     tagged: tuple[str, str]  # mid and protocol of the m-line that stands for the bundle
-    alive: dict[UUID, "Resource"]
     entity_tag: str = field(default_factory=lambda: f'"{secrets.token_hex(8)}"')
 
-    def tell(self, frame: FromNode) -> None:
-        """There is no way to say anything: such a client learns by DTLS and by consent that its stay is over."""
 
-    def hang_up(self) -> None:
-        self.alive.pop(self.session_id, None)
+class Whip:
+    """Both ways. A client learns by DTLS and by consent that its stay is over, for there is nothing to tell it by."""
 
+    def __init__(self, rooms: Rooms) -> None:
+        self._ways = [_Way(rooms, "whip", publishes=True), _Way(rooms, "whep", publishes=False)]
 
-def whip_routes(rooms: Rooms) -> list[BaseRoute]:
-    found: list[BaseRoute] = []
-    for name, publishes in (("whip", True), ("whep", False)):
-        way = _Way(rooms, name, publishes=publishes)
-        found.append(Route(f"/{name}/{{channel_id}}", _Endpoint(way)))
-        found.append(Route(f"/{name}/{{channel_id}}/{{session_id}}", _Session(way)))
-    return found
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return [
+            route
+            for way in self._ways
+            for route in (
+                Route(f"/{way.name}/{{channel_id}}", _Endpoint(way)),
+                Route(f"/{way.name}/{{channel_id}}/{{session_id}}", _Session(way)),
+            )
+        ]
+
+    def over(self, session_id: UUID) -> None:
+        """That stay has ended, if it was one of these."""
+        for way in self._ways:
+            way.alive.pop(session_id, None)
 
 
 class _Way:
@@ -106,7 +113,7 @@ class _Way:
 
     def __init__(self, rooms: Rooms, name: str, *, publishes: bool) -> None:
         self.rooms, self.name, self.publishes = rooms, name, publishes
-        self.alive: dict[UUID, Resource] = {}
+        self.alive: dict[UUID, Resource] = {}  # as long as its stay
 
 
 class _Handler:
@@ -171,17 +178,16 @@ class _Endpoint(_Handler):
             key=_digest(token),
             remote=(offer.ufrag, offer.password),
             tagged=(tagged.mid, tagged.protocol),
-            alive=way.alive,
         )
         try:
-            joined = way.rooms.enter(claims, offer, resource, publishes=way.publishes, receives=not way.publishes)
+            _, answer = way.rooms.enter(claims, offer, None)
         except Refusal as refusal:
             raise _problem(refusal) from None
         way.alive[claims.sid] = resource
         log.info("voice session joined", session_id=str(claims.sid), by=way.name)
         location = f"/{way.name}/{claims.room}/{claims.sid}"
         headers = {**CORS, "Location": location, "ETag": resource.entity_tag, "Accept-Patch": FRAGMENT}
-        response = Response(joined.answer, 201, headers, SDP)
+        response = Response(answer, 201, headers, SDP)
         for server in way.rooms.ice_servers(claims.sid):
             for link in _links(server):
                 response.headers.append("Link", link)
@@ -197,7 +203,7 @@ class _Session(_Handler):
         resource = self._resource(request)
         match request.method:
             case "DELETE":  # whatever If-Match says: RFC 9725 §4.3.1
-                self._way.rooms.left(resource.session_id)
+                self._way.rooms.leave(resource.session_id, "left")
                 return Response(None, 200, CORS)
             case "PATCH":
                 return await self._patch(request, resource)
@@ -230,8 +236,8 @@ class _Session(_Handler):
             )
         try:
             ours = self._way.rooms.restart_ice(resource.session_id, ufrag=fragment.ufrag, password=fragment.password)
-        except ValueError:
-            raise HttpProblem(HTTPStatus.CONFLICT, "The engine did not take these credentials.") from None
+        except Refusal as refusal:
+            raise _problem(refusal) from None
         resource.remote, resource.entity_tag = remote, f'"{secrets.token_hex(8)}"'
         mid, protocol = resource.tagged
         body = describe_restart(
@@ -259,7 +265,7 @@ async def _offer(request: Request, *, publishes: bool) -> Offer:
         raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "One audio track can be published (RFC 9725 §4.4.2).")
     if not publishes and not all(each.receives for each in lines):
         raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "WHEP only plays: offer recvonly.")
-    return offer
+    return offer.one_way("sendonly" if publishes else "recvonly")
 
 
 def _problem(refusal: Refusal) -> HttpProblem:
@@ -267,7 +273,7 @@ def _problem(refusal: Refusal) -> HttpProblem:
     status = _STATUS.get(refusal.code)
     if status is None:
         return unauthorized(detail, error="invalid_token")
-    headers = {"Retry-After": RETRY_AFTER} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+    headers = {"Retry-After": RETRY_AFTER[status]} if status in RETRY_AFTER else {}
     if status is HTTPStatus.FORBIDDEN:
         headers["WWW-Authenticate"] = 'Bearer realm="chorale", error="insufficient_scope"'
     return HttpProblem(status, detail, headers)

@@ -25,8 +25,9 @@ from proto.media import (
     Denied,
     EndSession,
     MediaEvent,
+    SessionChanged,
     SessionEnded,
-    SessionMuted,
+    SessionMoved,
     SessionStarted,
 )
 from proto.rest import Admission, Channel, VoiceState
@@ -82,6 +83,21 @@ class Voice:
     async def leave(self, user_id: UserId, channel_id: ChannelId) -> None:
         await self._perform(self._sessions.leave(user_id, channel_id, self._now()))
 
+    def session(self, user_id: UserId, channel_id: ChannelId) -> VoiceSession | None:
+        """The user's, if it is in this channel."""
+        return self._sessions.of(user_id, channel_id)
+
+    async def sanction(self, session: VoiceSession, *, muted: bool | None = None, deafened: bool | None = None) -> None:
+        await self._perform(self._sessions.sanction(session, muted=muted, deafened=deafened))
+
+    async def move(self, session: VoiceSession, channel_id: ChannelId) -> None:
+        """To a channel of the same server."""
+        await self._perform(self._sessions.move(session, channel_id))
+
+    async def remove(self, session: VoiceSession) -> None:
+        """With what else the member has in that channel."""
+        await self._perform(self._sessions.remove(session.user_id, session.channel_id, self._now()))
+
     async def authorize(self, question: Authorize) -> Claims | Denied:
         """What a stream key lets into, asked by the node. A session is admitted, as `join` would."""
         node, wanted = self._node, digest(question.stream_key)
@@ -123,7 +139,10 @@ class Voice:
                 await self._hear(event)
             except Exception:
                 log.exception("media event failed", kind=type(event).__name__, session_id=str(event.session_id))
-        log.warning("media node gone", node_id=self._node.node_id)
+        if self._node.stopped:
+            log.info("media node stopped", node_id=self._node.node_id)
+        else:
+            log.warning("media node gone", node_id=self._node.node_id)
         await self._perform(self._sessions.lost())
 
     async def expire(self) -> None:
@@ -140,8 +159,10 @@ class Voice:
                 if not self._sessions.knows(SessionId(event.session_id)) and not await self._adopt(event):
                     await self._perform([EndSession(event.session_id, "removed")])
                 await self._perform(self._sessions.started(event, self._now()))
-            case SessionMuted():
-                await self._perform(self._sessions.muted(event))
+            case SessionChanged():
+                await self._perform(self._sessions.changed(event))
+            case SessionMoved():
+                await self._perform(self._sessions.moved(event))
             case SessionEnded():
                 log.info("voice session ended", session_id=str(event.session_id), reason=event.reason)
                 await self._perform(self._sessions.ended(event))

@@ -2,14 +2,29 @@
 
 A session is pending from `join` until the node reports that it started; only then is it announced. A user has one
 active session of their own: one that starts ends the others. Beside it there may be what was made with stream keys: an
-encoder that comes back ends its own earlier session, and players do not mind each other.
+encoder that comes again ends its own earlier session, and players do not mind each other. What is announced is what the
+node reports, not what it was told to do.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from proto.ids import ChannelId, ServerId, SessionId, StreamKeyId, UserId
-from proto.media import GRANT_SECONDS, EndReason, EndSession, SessionEnded, SessionMuted, SessionStarted
+from proto.media import (
+    GRANT_SECONDS,
+    DeafenSession,
+    EndReason,
+    EndSession,
+    MediaCommand,
+    MoveSession,
+    MuteSession,
+    SessionChanged,
+    SessionEnded,
+    SessionMoved,
+    SessionStarted,
+)
 from proto.rest import VoiceState
 
 MAX_STAY = timedelta(hours=24)
@@ -25,12 +40,24 @@ class VoiceSession:
     user_id: UserId
     start_time: datetime  # while pending: of the join
     muted: bool = False
+    deafened: bool = False
+    server_muted: bool = False
+    server_deafened: bool = False
     key_id: StreamKeyId | None = None  # of the stream key it was made with; None: by a grant from `join`
     publishes: bool = True
 
     @property
     def state(self) -> VoiceState:
-        return VoiceState(self.session_id, self.channel_id, self.user_id, self.start_time, self.muted)
+        return VoiceState(
+            session_id=self.session_id,
+            channel_id=self.channel_id,
+            user_id=self.user_id,
+            start_time=self.start_time,
+            muted=self.muted,
+            deafened=self.deafened,
+            server_muted=self.server_muted,
+            server_deafened=self.server_deafened,
+        )
 
     def replaces(self, other: "VoiceSession") -> bool:
         same = self.user_id == other.user_id and self.key_id == other.key_id
@@ -43,7 +70,16 @@ class Announce:
     present: bool
 
 
-Effect = Announce | EndSession
+@dataclass(frozen=True)
+class Sanction:
+    """What who runs a server has done to a member: it outlives the member's sessions, but not this process."""
+
+    muted: bool = False
+    deafened: bool = False
+
+
+Effect = Announce | MediaCommand
+_NONE = Sanction()
 
 
 class VoiceSessions:
@@ -51,6 +87,7 @@ class VoiceSessions:
         self._pending: dict[SessionId, VoiceSession] = {}
         self._active: dict[SessionId, VoiceSession] = {}
         self._over: dict[SessionId, datetime] = {}  # ended by us, until the node can no longer report their start
+        self._sanctions: dict[tuple[ServerId, UserId], Sanction] = {}
 
     def admit(self, session: VoiceSession) -> None:
         self._pending[session.session_id] = session
@@ -72,19 +109,74 @@ class VoiceSessions:
         pending = self._pending.pop(SessionId(event.session_id), None)
         if pending is None:
             return []
-        session = replace(pending, start_time=now, muted=event.muted)
+        session = replace(
+            pending,
+            channel_id=ChannelId(event.channel_id),
+            start_time=now,
+            muted=event.muted,
+            deafened=event.deafened,
+        )
         effects: list[Effect] = []
         for other in [each for each in self._active.values() if session.replaces(each)]:
             effects += self.end(other.session_id, "replaced", now)
         self._active[session.session_id] = session
-        return [*effects, Announce(session, present=True)]
+        effects.append(Announce(session, present=True))
+        sanction = self._sanctions.get((session.server_id, session.user_id), _NONE)
+        if sanction.muted:
+            effects.append(MuteSession(session.session_id, True))
+        if sanction.deafened:
+            effects.append(DeafenSession(session.session_id, True))
+        return effects
 
-    def muted(self, event: SessionMuted) -> list[Effect]:
-        session = self._active.get(SessionId(event.session_id))
-        if session is None or session.muted == event.muted:
+    def changed(self, event: SessionChanged) -> list[Effect]:
+        return self._become(
+            event.session_id,
+            muted=event.muted,
+            deafened=event.deafened,
+            server_muted=event.server_muted,
+            server_deafened=event.server_deafened,
+        )
+
+    def moved(self, event: SessionMoved) -> list[Effect]:
+        return self._become(event.session_id, channel_id=event.channel_id)
+
+    def _become(self, session_id: UUID, **changes: Any) -> list[Effect]:
+        session = self._active.get(SessionId(session_id))
+        if session is None or session == (changed := replace(session, **changes)):
             return []
-        changed = self._active[session.session_id] = replace(session, muted=event.muted)
+        self._active[session.session_id] = changed
         return [Announce(changed, present=True)]
+
+    # What who runs the server does to those who are there.
+
+    def of(self, user_id: UserId, channel_id: ChannelId) -> VoiceSession | None:
+        """The user's session in this channel: their own, else one of a stream key."""
+        there = [each for each in self._active.values() if (each.user_id, each.channel_id) == (user_id, channel_id)]
+        return next((each for each in there if each.key_id is None), there[0] if there else None)
+
+    def sanction(
+        self, session: VoiceSession, *, muted: bool | None = None, deafened: bool | None = None
+    ) -> list[Effect]:
+        """Nobody hears the member, or nothing is sent to it, now and whenever it comes again, whatever the way. None:
+        as it is."""
+        key = session.server_id, session.user_id
+        before = self._sanctions.pop(key, _NONE)
+        sanction = Sanction(
+            muted=before.muted if muted is None else muted, deafened=before.deafened if deafened is None else deafened
+        )
+        if sanction != _NONE:
+            self._sanctions[key] = sanction
+        # Always, for the node may not have answered the last command yet.
+        effects: list[Effect] = []
+        for each in [each for each in self._active.values() if (each.server_id, each.user_id) == key]:
+            if muted is not None:
+                effects.append(MuteSession(each.session_id, muted))
+            if deafened is not None:
+                effects.append(DeafenSession(each.session_id, deafened))
+        return effects
+
+    def move(self, session: VoiceSession, channel_id: ChannelId) -> list[Effect]:
+        return [MoveSession(session.session_id, channel_id)]
 
     def ended(self, event: SessionEnded) -> list[Effect]:
         session_id = SessionId(event.session_id)
@@ -103,19 +195,32 @@ class VoiceSessions:
 
     def leave(self, user_id: UserId, channel_id: ChannelId, now: datetime) -> list[Effect]:
         """Ends the user's sessions in this channel, pending ones too. What a stream key was given to stays."""
-        effects: list[Effect] = []
-        for each in [*self._active.values(), *self._pending.values()]:
-            if each.user_id == user_id and each.channel_id == channel_id and each.key_id is None:
-                effects += self.end(each.session_id, "left", now)
-        return effects
+        theirs = [each for each in self._in(channel_id, user_id) if each.key_id is None]
+        return [effect for each in theirs for effect in self.end(each.session_id, "left", now)]
+
+    def remove(self, user_id: UserId, channel_id: ChannelId, now: datetime) -> list[Effect]:
+        """Ends all of the user's sessions in this channel."""
+        theirs = self._in(channel_id, user_id)
+        return [effect for each in theirs for effect in self.end(each.session_id, "removed", now)]
+
+    def _in(self, channel_id: ChannelId, user_id: UserId) -> list[VoiceSession]:
+        """Pending ones too."""
+        there = [each for each in self._all if each.channel_id == channel_id]
+        return [each for each in there if each.user_id == user_id]
+
+    @property
+    def _all(self) -> list[VoiceSession]:
+        return [*self._active.values(), *self._pending.values()]
+
+    # Of stream keys.
 
     def of_key(self, key_id: StreamKeyId) -> list[VoiceSession]:
         """Pending ones too."""
-        return [each for each in [*self._active.values(), *self._pending.values()] if each.key_id == key_id]
+        return [each for each in self._all if each.key_id == key_id]
 
     def keys(self) -> set[StreamKeyId]:
         """Those with which something was made that is not over."""
-        return {each.key_id for each in [*self._active.values(), *self._pending.values()] if each.key_id is not None}
+        return {each.key_id for each in self._all if each.key_id is not None}
 
     def end_of_key(self, key_id: StreamKeyId, now: datetime) -> list[Effect]:
         return [effect for each in self.of_key(key_id) for effect in self.end(each.session_id, "removed", now)]

@@ -18,6 +18,7 @@ class Local:
     source_mid: str | None  # of the m-line that we receive
     slot_ssrcs: Mapping[str, int]  # by mid, of the m-lines that we send
     session: int  # of the o= line
+    version: int = 1  # of the o= line: one more with each further answer (RFC 3264 §8)
 
 
 def describe(offer: Offer, local: Local, candidates: Sequence[Candidate]) -> str:
@@ -30,7 +31,7 @@ def describe(offer: Offer, local: Local, candidates: Sequence[Candidate]) -> str
 
 def _session(offer: Offer, local: Local) -> Iterator[str]:
     yield "v=0"
-    yield f"o=- {local.session} 1 IN IP4 127.0.0.1"
+    yield f"o=- {local.session} {local.version} IN IP4 127.0.0.1"
     yield "s=-"
     yield "t=0 0"
     if offer.grouped:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal, Self, get_args
 
@@ -116,6 +116,11 @@ class Offer:
             bundle=sorted((each.mid for each in accepted), key=group.index),
             grouped=grouped,
         )
+
+    def one_way(self, direction: Literal["sendonly", "recvonly"]) -> Self:
+        """The same offer from a client that, whatever it offers, is only to send, or only to receive."""
+        lines = [replace(each, direction=direction) if isinstance(each, AudioLine) else each for each in self.lines]
+        return replace(self, lines=lines)
 
     @property
     def audio(self) -> list[AudioLine]:

@@ -19,7 +19,7 @@ from control_plane.app import build
 from control_plane.ratelimit import Rate
 from control_plane.settings import Settings
 from control_plane.voice.nodes import Authorizer
-from proto.media import MediaCommand, MediaEvent, SessionEnded, SessionMuted, SessionStarted
+from proto.media import MediaCommand, MediaEvent, SessionChanged, SessionEnded, SessionStarted
 from proto.rest import IceServer
 
 PASSWORD = "correct horse"
@@ -41,6 +41,7 @@ class Pipe:
     node_id: str = "node-1"
     signalling: str = "/voice"
     ice_servers: Sequence[IceServer] = ()
+    stopped: bool = False
     commands: asyncio.Queue[MediaCommand] = field(default_factory=asyncio.Queue)
     _events: asyncio.Queue[MediaEvent | None] = field(default_factory=asyncio.Queue)
 
@@ -58,7 +59,7 @@ class Pipe:
         self._events.put_nowait(SessionStarted(UUID(admission["session_id"]), UUID(channel_id), UUID(user_id)))
 
     def mute(self, admission: dict[str, Any], muted: bool) -> None:
-        self._events.put_nowait(SessionMuted(UUID(admission["session_id"]), muted))
+        self._events.put_nowait(SessionChanged(UUID(admission["session_id"]), muted=muted))
 
     def end(self, admission: dict[str, Any], reason: Any) -> None:
         self._events.put_nowait(SessionEnded(UUID(admission["session_id"]), reason))
@@ -67,6 +68,11 @@ class Pipe:
         self._events.put_nowait(event)
 
     def vanish(self) -> None:
+        self._events.put_nowait(None)
+
+    def stop(self) -> None:
+        """As a node that was asked to."""
+        self.stopped = True
         self._events.put_nowait(None)
 
 
@@ -98,6 +104,12 @@ class Person:
 
     async def post(self, path: str, body: Any = None, status: int = 201) -> Any:
         answer = await self.ask("POST", path, **({} if body is None else {"json": body}))
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    async def does(self, method: str, path: str, body: Any = None, status: int = 204) -> Any:
+        """What the answer says; None if it has no body."""
+        answer = await self.ask(method, path, **({} if body is None else {"json": body}))
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
 

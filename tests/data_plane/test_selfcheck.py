@@ -35,7 +35,7 @@ def target(port: int, *, tcp: bool = False) -> Target:
 
 async def test_a_node_that_is_reached_has_nothing_to_say() -> None:
     async with running(NodeSettings(("127.0.0.1", "::1"), workers=2)) as here:
-        assert await here.node.doubts(exposed=False) == []
+        assert await here.node.reach.doubts(exposed=False) == []
         assert here.gauges == FREE
 
 

@@ -8,6 +8,7 @@ import pytest
 from aioice import stun
 
 from data_plane.sdp import Fragment
+from data_plane.stays import OFFERS_PER_MINUTE
 from data_plane.whip import FRAGMENT, MAX_FRAGMENT, SDP
 from tests.data_plane.support import GAUGES, PATIENCE, Running
 from tests.data_plane.whip_support import NEW, Keys, begin, fragment, problem
@@ -87,7 +88,7 @@ async def test_an_ice_restart_brings_new_credentials_on_both_sides(
     assert f"a=ice-ufrag:{ours.ufrag}\r\n" not in session.created.text
     assert "a=ice-lite\r\n" in answer.text
     assert (ours.mids, ours.candidates) == (("0",), 2)
-    port = here.node.ports[0]
+    port = here.node.reach.ports[0]
     for end in ("typ host", "typ host tcptype passive"):
         assert f" 127.0.0.1 {port} {end}\r\n" in answer.text
     assert await reached(here, NEW[0], (ours.ufrag, ours.password))
@@ -103,5 +104,14 @@ async def test_a_restart_that_the_engine_does_not_take_leaves_the_session_as_it_
 ) -> None:
     monkeypatch.setattr("data_plane.node.secrets.token_hex", lambda size: "0" * 2 * size)  # fragments are unique
     session = await begin(http, keys)
-    problem(await session.patch(fragment(*NEW), If_Match="*"), 409)
+    problem(await session.patch(fragment(*NEW), If_Match="*"), 422, "in use")
     assert (await session.patch(fragment(), If_Match=session.tag)).status_code == 204
+
+
+async def test_ice_is_restarted_so_often_and_no_more(http: httpx.AsyncClient, keys: Keys) -> None:
+    session = await begin(http, keys)
+    for n in range(OFFERS_PER_MINUTE):
+        assert (await session.patch(fragment(f"new{n}", NEW[1] + str(n)), If_Match="*")).status_code == 200
+    answer = problem(await session.patch(fragment(*NEW), If_Match="*"), 429, "too many")
+    assert answer.headers["retry-after"] == "60"
+    assert (await session.delete()).status_code == 200

@@ -28,6 +28,7 @@ if (publishes) {
     at += 2 + size;
   }
 }
+let leaving = false; // the node closes the track when the session is deleted
 const counts = { sent: 0, received: 0 };
 const dump = publishes ? null : createWriteStream(path);
 
@@ -61,9 +62,9 @@ connection.onStateChange((state) => {
   const start = performance.now();
   const timer = setInterval(() => {
     // By the clock, not by the timer's count: timers drift.
-    const due = Math.min(packets.length, Math.floor((performance.now() - start) / FRAME_MS) + 1);
+    const due = leaving ? 0 : Math.min(packets.length, Math.floor((performance.now() - start) / FRAME_MS) + 1);
     while (counts.sent < due) track.sendMessageBinary(packets[counts.sent++]);
-    if (counts.sent === packets.length) clearInterval(timer);
+    if (leaving || counts.sent === packets.length) clearInterval(timer);
   }, FRAME_MS);
 });
 
@@ -80,6 +81,7 @@ tell('created', { location: session.pathname, etag: answer.headers.get('etag') }
 connection.setRemoteDescription(await answer.text(), 'answer');
 
 lines.once('close', async () => {
+  leaving = true;
   const deleted = await fetch(session, { method: 'DELETE', headers: { Authorization: authorization } });
   connection.close();
   const leave = () => {
