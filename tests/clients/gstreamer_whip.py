@@ -31,11 +31,10 @@ Connection = GstWebRTC.WebRTCPeerConnectionState
 TIMEOUT = 10  # seconds for a request
 ENOUGH = 3 * 48_000 * 2  # bytes: three seconds
 RTP = "application/x-rtp,media=audio,encoding-name=OPUS,encoding-params=(string)2,payload=111,clock-rate=48000"
-PEER = "webrtcbin name=webrtc bundle-policy=max-bundle "
 # A file is read as fast as it is written elsewhere, so something has to keep time.
 MICROPHONE = (
     "filesrc name=file ! rawaudioparse format=pcm pcm-format=s16le sample-rate=48000 num-channels=1 ! clocksync ! "
-    f"audioconvert ! opusenc frame-size=20 ! rtpopuspay pt=111 ! {RTP} ! webrtc."
+    f"audioconvert ! opusenc frame-size=20 ! rtpopuspay pt=111 ! capsfilter caps={RTP}"
 )
 EAR = (
     "rtpopusdepay ! opusdec ! audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! "
@@ -58,23 +57,24 @@ class Client:
         self.session = ""
         self.heard = 0  # bytes
         self.loop = GLib.MainLoop()
-        publishes = way == "publish"
-        self.pipeline = Gst.parse_launch(PEER + MICROPHONE if publishes else PEER)
+        self.pipeline = Gst.Pipeline()
         bus = self.pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message::error", lambda _, message: fail(str(message.parse_error())))
-        self.webrtc = self.pipeline.get_by_name("webrtc")
-        # Loopback alone, which libnice leaves out by itself.
-        self.webrtc.get_property("ice-agent").emit("add-local-ip-address", "127.0.0.1")
+        self.webrtc = Gst.ElementFactory.make("webrtcbin")
+        self.webrtc.set_property("bundle-policy", GstWebRTC.WebRTCBundlePolicy.MAX_BUNDLE)
+        self.pipeline.add(self.webrtc)
+        # Loopback alone, which libnice leaves out by itself. The binding takes over the agent's only reference: it stays.
+        self.agent = self.webrtc.get_property("ice-agent")
+        self.agent.emit("add-local-ip-address", "127.0.0.1")
         self.webrtc.connect("notify::connection-state", self.connection_changed)
         self.webrtc.connect("notify::ice-gathering-state", self.gathering_changed)
         self.webrtc.connect("on-negotiation-needed", self.offer)
-        if publishes:
-            self.pipeline.get_by_name("file").set_property("location", path)
-            self.webrtc.emit("get-transceiver", 0).set_property("direction", Direction.SENDONLY)
+        self.webrtc.connect("pad-added", self.hear)
+        if way == "publish":
+            self.speak()
         else:
             self.webrtc.emit("add-transceiver", Direction.RECVONLY, Gst.Caps.from_string(RTP))
-            self.webrtc.connect("pad-added", self.hear)
 
     def run(self) -> None:
         self.pipeline.set_state(Gst.State.PLAYING)
@@ -120,6 +120,13 @@ class Client:
                 tell("connected")
             case Connection.FAILED:
                 fail("the connection failed")
+
+    def speak(self) -> None:
+        microphone = Gst.parse_bin_from_description(MICROPHONE, True)
+        microphone.get_by_name("file").set_property("location", self.path)
+        self.pipeline.add(microphone)
+        microphone.get_static_pad("src").link(self.webrtc.request_pad_simple("sink_%u"))
+        self.webrtc.emit("get-transceiver", 0).set_property("direction", Direction.SENDONLY)
 
     def hear(self, _: "Gst.Element", pad: "Gst.Pad") -> None:
         if pad.direction != Gst.PadDirection.SRC:

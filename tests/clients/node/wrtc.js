@@ -30,7 +30,7 @@ const play = () => {
   const { receiver } = connection.addTransceiver('audio', { direction: 'recvonly' });
   const sink = new RTCAudioSink(receiver.track);
   sink.ondata = ({ samples, sampleRate, channelCount }) => {
-    if (sampleRate !== RATE) throw new Error(`${sampleRate} Hz`);
+    if (sampleRate !== RATE) return; // the silence before the first packet, which told the rate
     const mono = samples.filter((_, n) => n % channelCount === 0);
     file.write(Buffer.from(mono.buffer, mono.byteOffset, mono.byteLength));
     hear((mono.length / RATE) * 1000);
