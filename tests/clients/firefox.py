@@ -10,7 +10,7 @@ from typing import Any
 
 import websockets
 
-TIMEOUT = 30  # seconds for any one step; starting takes two or three
+TIMEOUT = 60  # seconds for any one step; starting takes three, on a machine that is busy many times that
 ANNOUNCEMENT = "WebDriver BiDi listening on "
 
 # It may talk to this machine and to nobody else: everything that is not loopback goes to a proxy that does not exist.

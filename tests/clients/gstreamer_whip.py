@@ -87,7 +87,8 @@ class Client:
         self.webrtc.emit("create-offer", None, Gst.Promise.new_with_change_func(self.offered))
 
     def offered(self, promise: "Gst.Promise") -> None:
-        self.webrtc.emit("set-local-description", promise.get_reply().get_value("offer"), None)
+        reply = promise.get_reply()  # the offer lives as long as this
+        self.webrtc.emit("set-local-description", reply.get_value("offer"), None)
 
     def gathering_changed(self, *_: object) -> None:
         if self.webrtc.get_property("ice-gathering-state") == GstWebRTC.WebRTCICEGatheringState.COMPLETE:

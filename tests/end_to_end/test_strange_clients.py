@@ -1,4 +1,8 @@
-"""WebRTC implementations that share nothing with this project: each publishes by WHIP, and each plays by WHEP."""
+"""WebRTC implementations that share nothing with this project: each publishes by WHIP, and each plays by WHEP.
+
+`tests/clients/whip_programs.py` knows how they are called. Firefox and wrtc leave loopback out of their candidates and use
+another address of this machine, so it must have one.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,11 +19,13 @@ import pytest
 from proto.rest import Admission
 from proto.signalling import Arrived
 from tests.clients.aiortc_client import RATE, AiortcClient, heard, loudest_frequency, rms, tone
+from tests.clients.firefox import firefox
 from tests.clients.whip_programs import PROGRAMS, session
 from tests.end_to_end.gathering import GAUGES, everything_freed
 from tests.end_to_end.person import PASSWORD
 from tests.end_to_end.server import Server
 
+WHIP_PAGE, WHEP_PAGE = (Path(__file__).with_name(name) for name in ("whip.js", "whep.js"))
 FREE = dict.fromkeys(GAUGES, 0)
 
 
@@ -77,4 +83,23 @@ async def test_it_plays_what_others_say(chorale: Server, name: str, tmp_path: Pa
             played = (await player.listen())[-RATE:]
         assert loudest_frequency(played) == pytest.approx(1000, abs=5)
         assert rms(played) > 0.1
+    assert await everything_freed(chorale) == FREE
+
+
+@pytest.mark.timeout(180)
+async def test_firefox_publishes_and_plays(chorale: Server, tmp_path: Path, empty_page: str) -> None:
+    async with home(chorale) as here, firefox(tmp_path / "profile") as page:
+        await page.open(empty_page)
+        for script in (WHIP_PAGE, WHEP_PAGE):
+            await page.run(script.read_text())
+        async with here.client(await here.admission(), microphone=tone(1000)) as other:
+            await page.call("whip.publish", {"url": here.url("whip"), "key": here.key, "order": ["audio"]})
+            of_firefox = await heard(other, (await other.told(Arrived)).participant.csrc)
+            assert loudest_frequency(of_firefox) == pytest.approx(600, abs=5)
+            assert rms(of_firefox) > 0.1
+            assert await page.call("whip.end") == 200
+
+            await page.call("whep.play", {"url": here.url("whep"), "key": here.key})
+            assert await page.call("whep.pitch") == pytest.approx(1000, abs=5)
+            assert await page.call("whep.end") == 200
     assert await everything_freed(chorale) == FREE
