@@ -4,7 +4,7 @@ ApiError
 ├── BadId, MalformedJson, InvalidBody, InvalidQuery, BodyTooLarge, UnsupportedMediaType,
 │   MethodNotAllowed, UpgradeRequired
 ├── Unauthorized, BadCredentials, UsernameTaken, MissingPermissions, RateLimited
-├── UnknownServer, UnknownChannel, UnknownInvite, NotAVoiceChannel, TooMany
+├── UnknownServer, UnknownChannel, UnknownParticipant, UnknownInvite, NotAVoiceChannel, TooMany
 └── NoMediaNode, Unavailable
 """
 
@@ -114,6 +114,12 @@ class UnknownChannel(ApiError):
     """Also raised when the channel exists but is hidden from the caller."""
 
     code, status, message = ErrorCode.UNKNOWN_CHANNEL, 404, "There is no such channel."
+
+
+class UnknownParticipant(ApiError):
+    """Also raised when the user does not exist, or is elsewhere."""
+
+    code, status, message = ErrorCode.UNKNOWN_PARTICIPANT, 404, "There is no such participant in this channel."
 
 
 class UnknownInvite(ApiError):

@@ -1,18 +1,31 @@
-"""Who is in which room: every stay on this node, and what its clients and the control plane are to be told.
+"""Who is in which room: every stay on this node, and what its clients, the engine and the control plane are to be told.
 
-A core: time and handles come in, `Effect`s come back in the order in which they must be performed.
+A core: time, handles and secrets come in, `Effect`s come back in the order in which they must be performed. `tick` is
+to be called after every batch of changes and when `due` says so.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Generic, NewType, TypeVar
+import hmac
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
 from uuid import UUID
 
-from proto.media import GRANT_SECONDS, Claims, EndReason, MediaEvent, SessionEnded, SessionMuted, SessionStarted
-from proto.signalling import AUDIO_SLOTS, Arrived, Changed, Departed, Ended, FromNode, Participant, Slots, SlotState
-
-PeerHandle = NewType("PeerHandle", int)
-RoomHandle = NewType("RoomHandle", int)
+from data_plane.effects import Effect, Hang, MovePeer, PeerHandle, RemovePeer, Report, RoomHandle, Tell
+from data_plane.stays import Peer, Room, Stay
+from proto.media import GRANT_SECONDS, Claims, EndReason, SessionChanged, SessionEnded, SessionMoved, SessionStarted
+from proto.signalling import (
+    MAX_IGNORED,
+    RESUME_SECONDS,
+    Arrived,
+    Changed,
+    Departed,
+    Ended,
+    Moved,
+    Participant,
+    Restart,
+    Resumed,
+    Slots,
+    SlotState,
+)
 
 # A grant lives this long at most, a little more for clocks that differ.
 REMEMBER_SECONDS = GRANT_SECONDS + 5
@@ -24,63 +37,8 @@ class GrantUsed(Exception):
     """The grant was used before, or its session was ended before it began."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """A frame for one client."""
-
-    session_id: UUID
-    frame: FromNode
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """An event for the control plane."""
-
-    event: MediaEvent
-
-
-@dataclass(frozen=True, slots=True)
-class RemovePeer:
-    """The engine must forget a peer."""
-
-    peer: PeerHandle
-
-
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """The client's signalling socket must be closed, after what it was told."""
-
-    session_id: UUID
-
-
-Effect = Tell | Report | RemovePeer | Hang
-
-
-@dataclass(slots=True)
-class Stay:
-    claims: Claims
-    room: RoomHandle
-    peer: PeerHandle
-    csrc: int
-    slot_mids: list[str]  # by slot index
-    muted: bool = False
-    connected: bool = False
-
-    @property
-    def session_id(self) -> UUID:
-        return self.claims.sid
-
-    @property
-    def participant(self) -> Participant:
-        return Participant(self.claims.sid, self.claims.sub, self.csrc, self.muted)
-
-
-@dataclass(slots=True)
-class _Room:
-    handle: RoomHandle
-    stays: dict[UUID, Stay] = field(default_factory=dict)
-    csrcs: set[int] = field(default_factory=set)
-    slots: dict[int, tuple[int, int]] = field(default_factory=dict)  # who is heard in a slot, and since when
+class BadToken(Exception):
+    """No stay can be resumed with it."""
 
 
 class _Recent(Generic[KeyT]):
@@ -110,13 +68,19 @@ class _Recent(Generic[KeyT]):
 
 
 class Directory:
-    def __init__(self) -> None:
-        self._rooms: dict[UUID, _Room] = {}  # by channel
+    def __init__(self, *, resume_seconds: float = RESUME_SECONDS) -> None:
+        self._resume_seconds = resume_seconds
+        self._rooms: dict[UUID, Room] = {}  # by channel
+        self._by_handle: dict[RoomHandle, Room] = {}
         self._stays: dict[UUID, Stay] = {}  # by session
-        self._by_peer: dict[PeerHandle, Stay] = {}
+        self._by_peer: dict[PeerHandle, tuple[Stay, Peer]] = {}
+        self._by_csrc: dict[int, Stay] = {}
         self._handles = 0
         self._spent = _Recent[str]()  # by jti
         self._ended = _Recent[UUID]()  # sessions that the control plane ended, begun or not
+        # When stays end that lack their socket or their transport: all wait equally long, so the first is in front.
+        self._ends_at: dict[UUID, float] = {}
+        self._restless: dict[UUID, Room] = {}  # in which there is something to tell
 
     def __len__(self) -> int:
         return len(self._stays)
@@ -124,21 +88,37 @@ class Directory:
     def stay(self, session_id: UUID) -> Stay | None:
         return self._stays.get(session_id)
 
-    def join(self, claims: Claims, slot_mids: list[str], *, random: Iterable[int], now: float) -> Stay:
-        """A stay that is not connected yet, and a grant that is spent. Raises `GrantUsed`.
+    def stay_of(self, peer: PeerHandle) -> Stay | None:
+        stay, _ = self._by_peer.get(peer, (None, None))
+        return stay
 
-        `random`: 32-bit numbers for the CSRC, unique in the room and not 0. `now`: seconds of a clock that never goes
-        back.
+    # Coming, and coming again.
+
+    def join(
+        self,
+        claims: Claims,
+        slots: int,
+        *,
+        secret: str,
+        random: Iterable[int],
+        now: float,
+        signalled: bool = True,
+    ) -> Stay:
+        """A stay whose first peer (`stay.coming`) is not connected yet, and a grant that is spent. Raises `GrantUsed`.
+
+        `secret`: at least 128 random bits, for the stay's token. `random`: 32-bit numbers for the CSRC, unique on the
+        node and not 0. `now`: seconds of a clock that never goes back. `signalled`: by a socket of `proto.signalling`,
+        and so with a client that can come again.
         """
         if self._spent.holds(claims.jti, now) or self._ended.holds(claims.sid, now) or claims.sid in self._stays:
             raise GrantUsed
-        room = self._rooms.get(claims.room) or _Room(RoomHandle(self._handle()))
-        csrc = next(number for number in random if number and number not in room.csrcs)
-        stay = Stay(claims, room.handle, PeerHandle(self._handle()), csrc, slot_mids)
+        csrc = next(number for number in random if number and number not in self._by_csrc)
         self._spent.note(claims.jti, now)
-        self._rooms[claims.room] = room
-        room.csrcs.add(csrc)
-        room.stays[stay.session_id] = self._stays[stay.session_id] = self._by_peer[stay.peer] = stay
+        token = _token(claims.sid, secret)
+        peer = Peer(self.new_peer(), slots)
+        stay = Stay(claims, self._room(claims.room), csrc, token, peer, signalled=signalled, attached=signalled)
+        stay.coming = self._enrol(stay, peer)
+        stay.room.stays[stay.session_id] = self._stays[stay.session_id] = self._by_csrc[csrc] = stay
         return stay
 
     def undo(self, stay: Stay) -> None:
@@ -146,70 +126,233 @@ class Directory:
         self._remove(stay)
         self._spent.discard(stay.claims.jti)
 
-    def _handle(self) -> int:
-        self._handles += 1
-        return self._handles
+    def resume(self, token: str, secret: str, now: float) -> tuple[Stay, list[Effect]]:
+        """A new socket takes over the stay of `token`, which works once: the next is made of `secret`.
+
+        Raises `BadToken`.
+        """
+        session_id = _session_of(token)
+        stay = None if session_id is None else self._stays.get(session_id)
+        if stay is None or not stay.signalled or not _equal(token, stay.token):
+            raise BadToken
+        stay.token, stay.attached = _token(stay.session_id, secret), True
+        self._await_rest(stay, now)
+        resumed = Resumed(
+            session_id=stay.session_id,
+            channel_id=stay.room.channel_id,
+            csrc=stay.csrc,
+            participants=self.participants(stay),
+            slots=stay.slots,
+            token=stay.token,
+            restart=not stay.complete,
+        )
+        me = (stay.session_id,)
+        return stay, [Tell(me, resumed), Tell(me, stay.room.speakers)]
+
+    def detached(self, session_id: UUID, now: float) -> None:
+        """The client's socket broke. Media goes on, and it may come again."""
+        stay = self._stays.get(session_id)
+        if stay is not None and stay.attached:
+            stay.attached = False
+            self._ends_at.setdefault(session_id, now + self._resume_seconds)
+
+    def new_peer(self) -> PeerHandle:
+        """Never given out before."""
+        return PeerHandle(self._handle())
+
+    def renew(self, stay: Stay, peer: PeerHandle, slots: int) -> list[Effect]:
+        """The engine has a new transport for it, which takes the place of the present one once it is connected."""
+        abandoned = [] if stay.coming is None else self._drop(stay.coming)
+        stay.coming = self._enrol(stay, Peer(peer, slots))
+        if stay.complete:
+            self._ends_at.pop(stay.session_id, None)
+        return [*abandoned, *stay.mutes(), *stay.deafens(), *stay.ignores()]
+
+    def connected(self, handle: PeerHandle) -> list[Effect]:
+        """The engine has keys and a path. The first time, everyone may know."""
+        stay, peer = self._by_peer.get(handle) or (None, None)
+        if stay is None or peer is None or peer is not stay.coming:
+            return []
+        effects: list[Effect] = [] if stay.peer is None else self._drop(stay.peer)
+        known = stay.heard_by is peer  # it was told of the slots of this one when it joined
+        stay.peer, stay.coming, stay.heard_by = peer, None, peer
+        me = (stay.session_id,)
+        if not known:
+            peer.heard.tell()  # the whole map comes now
+            effects += [*stay.mutes(), *([Tell(me, Slots(stay.every_slot))] if stay.attached else [])]
+        if stay.announced:
+            return effects
+        stay.announced = True
+        started = SessionStarted(stay.session_id, stay.room.channel_id, stay.claims.sub, stay.muted, stay.deafened)
+        effects.append(Report(started))
+        if stay.server_muted or stay.server_deafened:
+            effects.append(self._report(stay))
+        if stay.attached and stay.room.speakers.speaking:
+            effects.append(Tell(me, stay.room.speakers))
+        return effects + self._tell_others(stay, Arrived(stay.participant))
 
     def participants(self, stay: Stay) -> list[Participant]:
         """Everyone who can be heard in the room of `stay`, itself first."""
-        return [stay.participant, *(each.participant for each in self._others(stay) if each.connected)]
+        others = [each.participant for each in stay.room.stays.values() if each.announced and each is not stay]
+        return [stay.participant, *others]
 
-    def _others(self, stay: Stay) -> Iterator[Stay]:
-        room = self._rooms[stay.claims.room]
-        return (each for each in room.stays.values() if each is not stay)
+    # What members and those who run the server set.
 
-    def _tell_others(self, stay: Stay, frame: FromNode) -> Iterator[Effect]:
-        return (Tell(each.session_id, frame) for each in self._others(stay))
-
-    def connected(self, peer: PeerHandle) -> list[Effect]:
-        """The engine has keys and a path: everyone may know."""
-        stay = self._by_peer.get(peer)
-        if stay is None or stay.connected:
-            return []
-        stay.connected = True
-        claims = stay.claims
-        started = SessionStarted(claims.sid, claims.room, claims.sub, stay.muted)
-        slots = self._rooms[claims.room].slots
-        heard = [(peer, slot, csrc, timestamp) for slot, (csrc, timestamp) in slots.items()]
-        told = [Report(started), *self._tell_others(stay, Arrived(stay.participant))]
-        return told if len(stay.slot_mids) < AUDIO_SLOTS else [*told, *self.slots_changed(heard)]
-
-    def mute(self, session_id: UUID, muted: bool) -> list[Effect]:
-        """The member's own choice; a repeated one changes nothing."""
+    def mute(self, session_id: UUID, muted: bool, *, by_server: bool = False) -> list[Effect]:
+        """One's own choice, or a command; a repeated one changes nothing, and neither undoes the other."""
         stay = self._stays.get(session_id)
-        if stay is None or stay.muted == muted:
+        if stay is None or muted == (stay.server_muted if by_server else stay.muted):
             return []
-        stay.muted = muted
-        if not stay.connected:
+        if by_server:
+            stay.server_muted = muted
+        else:
+            stay.muted = muted
+        return stay.mutes() + self._tell_change(stay, by_server)
+
+    def deafen(self, session_id: UUID, deafened: bool, *, by_server: bool = False) -> list[Effect]:
+        """As `mute`."""
+        stay = self._stays.get(session_id)
+        if stay is None or deafened == (stay.server_deafened if by_server else stay.deafened):
             return []
-        return [Report(SessionMuted(session_id, muted)), *self._tell_others(stay, Changed(stay.participant))]
+        if by_server:
+            stay.server_deafened = deafened
+        else:
+            stay.deafened = deafened
+        return stay.deafens() + self._tell_change(stay, by_server)
 
-    def room_slot_changed(self, room: RoomHandle, slot: int, csrc: int, timestamp: int) -> list[Effect]:
-        """For everyone who has as many slots as the room."""
-        stays = [stay for stay in self._stays.values() if stay.room == room]
-        if not stays:
+    def _tell_change(self, stay: Stay, by_server: bool) -> list[Effect]:
+        """Oneself too, of what one did not do oneself."""
+        changed = Changed(stay.participant)
+        effects: list[Effect] = [Tell((stay.session_id,), changed)] if by_server and stay.attached else []
+        if stay.announced:
+            effects += [self._report(stay), *self._tell_others(stay, changed)]
+        return effects
+
+    def ignore(self, session_id: UUID, csrcs: Iterable[int]) -> list[Effect]:
+        """Whom this one does not want to hear, of those who are here now."""
+        stay = self._stays.get(session_id)
+        if stay is None:
             return []
-        self._rooms[stays[0].claims.room].slots[slot] = (csrc, timestamp)
-        whole = (stay for stay in stays if len(stay.slot_mids) >= AUDIO_SLOTS)
-        return self.slots_changed((stay.peer, slot, csrc, timestamp) for stay in whole)
+        known = dict.fromkeys(csrc for csrc in csrcs if csrc in self._by_csrc)
+        stay.ignored = tuple(known)[:MAX_IGNORED]
+        return stay.ignores()
 
-    def slots_changed(self, changes: Iterable[tuple[PeerHandle, int, int, int]]) -> list[Effect]:
-        """Changes as (peer, slot, csrc or 0, timestamp), in order; one frame a client however many there are."""
-        frames: dict[UUID, dict[str, SlotState]] = {}
-        for peer, slot, csrc, timestamp in changes:
-            stay = self._by_peer.get(peer)
-            if stay is not None and slot < len(stay.slot_mids):
-                mid = stay.slot_mids[slot]
-                frames.setdefault(stay.session_id, {})[mid] = SlotState(mid, csrc or None, timestamp)
-        return [Tell(session_id, Slots(list(states.values()))) for session_id, states in frames.items()]
+    def move(self, session_id: UUID, channel_id: UUID) -> list[Effect]:
+        """To another room, with everything it has."""
+        stay = self._stays.get(session_id)
+        if stay is None or stay.room.channel_id == channel_id:
+            return []
+        left = self._tell_others(stay, Departed(session_id)) if stay.announced else []
+        self._take_out(stay)
+        stay.room = room = self._room(channel_id)
+        room.stays[session_id] = stay
+        moved: list[Effect] = []
+        for peer in stay.peers:
+            peer.heard.clear()
+            moved.append(MovePeer(peer.handle, room.handle))
+        stay.heard_by.heard.clear()
+        if stay.attached:
+            me = (session_id,)
+            moved += [
+                Tell(me, Moved(channel_id, self.participants(stay), stay.slots)),
+                Tell(me, room.speakers),
+            ]
+        if not stay.announced:
+            return moved
+        report = Report(SessionMoved(session_id, channel_id))
+        return [*moved, report, *left, *self._tell_others(stay, Arrived(stay.participant))]
 
-    def closed(self, peer: PeerHandle) -> list[Effect]:
-        """The engine lost a peer."""
-        stay = self._by_peer.get(peer)
-        return [] if stay is None else self._end(stay, "lost", known_to_engine=False)
+    # What the engine says of its rooms: told by `tick`.
+
+    def room_slot(self, handle: RoomHandle, slot: int, csrc: int, timestamp: int) -> None:
+        """From `timestamp` on, this slot of a room carries `csrc`, or nobody (0)."""
+        if (room := self._by_handle.get(handle)) is not None:
+            room.heard.put(SlotState(slot, self._heard_in(room, csrc), timestamp))
+            self._stir(room)
+
+    def peer_slot(self, handle: PeerHandle, slot: int, csrc: int, timestamp: int) -> None:
+        """The same for a peer with fewer slots than its room."""
+        stay, peer = self._by_peer.get(handle, (None, None))
+        if stay is not None and peer is not None and slot < peer.slots:
+            peer.heard.put(SlotState(slot, self._heard_in(stay.room, csrc), timestamp))
+            stay.room.hears(stay)
+            self._stir(stay.room)
+
+    def speaks(self, handle: RoomHandle, csrc: int, speaking: bool) -> None:
+        room = self._by_handle.get(handle)
+        if room is not None and (not speaking or self._heard_in(room, csrc)):
+            room.speaks(csrc, speaking)
+            self._stir(room)
+
+    def dominates(self, handle: RoomHandle, csrc: int) -> None:
+        if (room := self._by_handle.get(handle)) is not None:
+            room.dominant = self._heard_in(room, csrc)
+            self._stir(room)
+
+    def _heard_in(self, room: Room, csrc: int) -> int | None:
+        """An event may be older than a departure: who is not in the room any more is nobody."""
+        stay = self._by_csrc.get(csrc)
+        return csrc if stay is not None and stay.room is room else None
+
+    # Time.
+
+    @property
+    def due(self) -> float | None:
+        """When `tick` is to be called at the latest."""
+        told = [at for room in self._restless.values() if (at := room.due) is not None]
+        first = next(iter(self._ends_at.values()), None)
+        return min([*told, *([] if first is None else [first])], default=None)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Tells what is due to be told, and ends the stays whose clients did not come again."""
+        effects: list[Effect] = []
+        for room in list(self._restless.values()):
+            effects += room.tell(now)
+            if room.due is None:
+                del self._restless[room.channel_id]
+        while self._ends_at:
+            session_id, at = next(iter(self._ends_at.items()))
+            if at > now:
+                break
+            effects += self._end(self._stays[session_id], "lost")
+        return effects
+
+    def _await_rest(self, stay: Stay, now: float) -> None:
+        """It has `RESUME_SECONDS` from now for what it lacks, if it lacks anything."""
+        self._ends_at.pop(stay.session_id, None)
+        if not stay.complete:
+            self._ends_at[stay.session_id] = now + self._resume_seconds
+
+    def _stir(self, room: Room) -> None:
+        self._restless[room.channel_id] = room
+
+    # Going.
+
+    def closed(self, handle: PeerHandle, reason: str, now: float) -> list[Effect]:
+        """The engine lost a peer. The client is asked for a new transport; without a client, that was all. When it was
+        the engine's own fault (`failed`), a client that is away may come again too."""
+        stay, peer = self._by_peer.pop(handle, (None, None))
+        if stay is None:
+            return []
+        if peer is stay.coming:
+            stay.coming = None
+        else:
+            stay.peer = None
+        if reason == "failed":  # nobody lived to tell of this
+            stay.room.heard.free(stay.csrc)
+            stay.room.forget_voice(stay.csrc)
+            self._stir(stay.room)
+        if stay.has_transport:
+            return []
+        if not stay.signalled or not (stay.attached or reason == "failed"):
+            return self._end(stay, "lost")
+        if stay.attached:
+            self._await_rest(stay, now)
+            return [Tell((stay.session_id,), Restart())]
+        return []
 
     def leave(self, session_id: UUID, reason: EndReason) -> list[Effect]:
-        """The client left, or its socket is gone."""
+        """The client left, or misbehaved."""
         stay = self._stays.get(session_id)
         return [] if stay is None else self._end(stay, reason)
 
@@ -222,25 +365,81 @@ class Directory:
     def end_all(self, reason: EndReason) -> list[Effect]:
         """The node ends. Nobody is told of the others' departure, for everybody departs."""
         stays = list(self._stays.values())
-        for stay in stays:
-            self._remove(stay)
-        return [effect for stay in stays for effect in (RemovePeer(stay.peer), *self._parting(stay, reason))]
+        return [effect for stay in stays for effect in (*self._remove(stay), *_parting(stay, reason))]
 
-    def _end(self, stay: Stay, reason: EndReason, *, known_to_engine: bool = True) -> list[Effect]:
-        departed = list(self._tell_others(stay, Departed(stay.session_id))) if stay.connected else []
-        self._remove(stay)
-        removed = [RemovePeer(stay.peer)] if known_to_engine else []
-        return [*removed, *self._parting(stay, reason), *departed]
+    def _end(self, stay: Stay, reason: EndReason) -> list[Effect]:
+        departed = self._tell_others(stay, Departed(stay.session_id)) if stay.announced else []
+        return [*self._remove(stay), *_parting(stay, reason), *departed]
 
-    def _parting(self, stay: Stay, reason: EndReason) -> list[Effect]:
-        session_id = stay.session_id
-        return [Report(SessionEnded(session_id, reason)), Tell(session_id, Ended(reason)), Hang(session_id)]
+    # Books.
 
-    def _remove(self, stay: Stay) -> None:
+    def _handle(self) -> int:
+        self._handles += 1
+        return self._handles
+
+    def _room(self, channel_id: UUID) -> Room:
+        room = self._rooms.get(channel_id)
+        if room is None:
+            room = self._rooms[channel_id] = Room(channel_id, RoomHandle(self._handle()))
+            self._by_handle[room.handle] = room
+        return room
+
+    def _enrol(self, stay: Stay, peer: Peer) -> Peer:
+        self._by_peer[peer.handle] = (stay, peer)
+        return peer
+
+    def _drop(self, peer: Peer) -> list[Effect]:
+        del self._by_peer[peer.handle]
+        return [RemovePeer(peer.handle)]
+
+    def _remove(self, stay: Stay) -> list[Effect]:
+        removed = [effect for peer in stay.peers for effect in self._drop(peer)]
+        stay.peer = stay.coming = None
+        self._ends_at.pop(stay.session_id, None)
         del self._stays[stay.session_id]
-        del self._by_peer[stay.peer]
-        room = self._rooms[stay.claims.room]
+        del self._by_csrc[stay.csrc]
+        self._take_out(stay)
+        return removed
+
+    def _take_out(self, stay: Stay) -> None:
+        """Of its room, which ends with its last."""
+        room = stay.room
         del room.stays[stay.session_id]
-        room.csrcs.remove(stay.csrc)
-        if not room.stays:
-            del self._rooms[stay.claims.room]
+        room.forget_voice(stay.csrc)
+        if room.stays:
+            self._stir(room)
+        else:
+            del self._rooms[room.channel_id], self._by_handle[room.handle]
+            self._restless.pop(room.channel_id, None)
+
+    def _tell_others(self, stay: Stay, frame: Arrived | Changed | Departed) -> list[Effect]:
+        to = stay.room.attached(but=stay)
+        return [Tell(to, frame)] if to else []
+
+    def _report(self, stay: Stay) -> Report:
+        return Report(
+            SessionChanged(stay.session_id, stay.muted, stay.deafened, stay.server_muted, stay.server_deafened)
+        )
+
+
+def _parting(stay: Stay, reason: EndReason) -> list[Effect]:
+    session_id = stay.session_id
+    over: list[Effect] = [Report(SessionEnded(session_id, reason))]
+    return [*over, Tell((session_id,), Ended(reason)), Hang(session_id)] if stay.attached else over
+
+
+def _token(session_id: UUID, secret: str) -> str:
+    """The session in front is no secret and finds the stay."""
+    return f"{session_id.hex}.{secret}"
+
+
+def _session_of(token: str) -> UUID | None:
+    try:
+        return UUID(hex=token.partition(".")[0])
+    except ValueError:
+        return None
+
+
+def _equal(given: str, kept: str) -> bool:
+    """In a time that tells nothing of `kept`."""
+    return hmac.compare_digest(given.encode(errors="replace"), kept.encode())

@@ -5,33 +5,48 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
-from chorale_engine import Engine, Event, Peer, Slot, Source
+from chorale_engine import Engine, Event
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from data_plane.directory import (
-    Directory,
+from data_plane.directory import BadToken, Directory, GrantUsed
+from data_plane.effects import (
+    DeafenPeer,
     Effect,
-    GrantUsed,
     Hang,
+    IgnorePeers,
+    MovePeer,
+    MutePeer,
     PeerHandle,
     RemovePeer,
     Report,
     RoomHandle,
-    Stay,
     Tell,
 )
 from data_plane.grants import BadGrant, verify
 from data_plane.link import Link
-from data_plane.sdp import AudioLine, BadOffer, Local, Offer, Role, describe
+from data_plane.sdp import BadOffer, Offer
 from data_plane.settings import NodeSettings
-from data_plane.signalling import Client, Refusal, Signalling
+from data_plane.signalling import Client, Refusal, Signalling, encode
 from data_plane.stats import stats_route
-from proto.media import EndReason, MediaEvent
-from proto.signalling import AUDIO_SLOTS, Join, Joined
+from data_plane.stays import Stay
+from data_plane.transports import Transport
+from proto.media import (
+    Claims,
+    DeafenSession,
+    EndReason,
+    EndSession,
+    MediaCommand,
+    MediaEvent,
+    MoveSession,
+    MuteSession,
+    SessionEnded,
+)
+from proto.signalling import AUDIO_SLOTS, TAKEN_OVER, Join, Joined
 
 log = structlog.get_logger()
 
@@ -50,12 +65,15 @@ class Node:
     def __init__(self, settings: NodeSettings, *, node_id: str, link: Link, grant_key: Ed25519PublicKey) -> None:
         self._settings, self._node_id, self._link, self._grant_key = settings, node_id, link, grant_key
         self._directory = Directory()
-        self._clients: dict[UUID, Client] = {}
+        self._clients: dict[UUID, Client] = {}  # by session, while its socket is open
+        self._transports: dict[PeerHandle, Transport] = {}
+        self._lost: dict[UUID, Transport] = {}  # by session: the last one that the engine lost
         self._engine: Engine | None = None
         self._reports: asyncio.Queue[MediaEvent] = asyncio.Queue()
         self._signalling = Signalling(self)
         self._open = False  # to new stays
         self._parting: asyncio.Task[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
 
     @property
     def engine(self) -> Engine:
@@ -66,11 +84,11 @@ class Node:
     @property
     def announced(self) -> list[str]:
         """Where clients are told to send media, as address:port."""
-        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self._candidates]
+        candidates = (self._candidates(worker) for worker in range(len(self.engine.addresses)))
+        return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for each in candidates for host, port in each]
 
-    @property
-    def _candidates(self) -> list[tuple[str, int]]:
-        bound = self.engine.addresses
+    def _candidates(self, worker: int) -> list[tuple[str, int]]:
+        bound = self.engine.addresses[worker]
         return [(host, bound[0][1]) for host in self._settings.announce] or bound
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -99,6 +117,8 @@ class Node:
             for task in (obeying, reporting):
                 task.cancel()
             await asyncio.gather(obeying, reporting, return_exceptions=True)
+            if self._alarm is not None:
+                self._alarm.cancel()
             engine.close()
             log.info("media node down")
 
@@ -113,77 +133,145 @@ class Node:
         if self._parting is None:
             self._open = False
             self._perform(self._directory.end_all(reason))
-            self._parting = asyncio.create_task(self._say_goodbye())
+            self._parting = asyncio.create_task(self._say_goodbye(failed=reason != "shutdown"))
         return self._parting
 
-    async def _say_goodbye(self) -> None:
+    async def _say_goodbye(self, *, failed: bool) -> None:
         for done in (self._signalling.idle(), self._reports.join()):
             with suppress(TimeoutError):
                 await asyncio.wait_for(done, FAREWELL)
-        await self._link.close()
+        await self._link.close(failed=failed)
 
     # What clients ask, through `data_plane.signalling`.
 
-    def join(self, frame: Join, client: Client) -> Joined:
-        """Let a client in. Raises `Refusal`, and has then changed nothing."""
+    def join(self, frame: Join, client: Client) -> UUID:
+        """Let a client in, and tell it. The session's id. Raises `Refusal`, and has then changed nothing."""
         try:
             claims = verify(frame.grant, key=self._grant_key, node_id=self._node_id)
-            offer = Offer.parse(frame.offer)
         except BadGrant as wrong:
             raise Refusal(wrong.code) from None
-        except BadOffer as wrong:
-            raise Refusal("bad_offer", str(wrong)) from None
-        if not self._open or len(self._directory) >= MAX_STAYS:
-            raise Refusal("full")
-        slots = offer.slots(AUDIO_SLOTS)
-        try:
-            mids = [line.mid for line in slots]
-            stay = self._directory.join(claims, mids, random=_random_words(), now=time.monotonic())
-        except GrantUsed:
-            raise Refusal("used_grant") from None
-        try:
-            local = self._local(offer.microphone, slots)
-            self.engine.add_peer(room=stay.room, peer=stay.peer, config=_peer(stay, offer, local, slots))
-        except ValueError as wrong:
-            self._directory.undo(stay)
-            raise Refusal("bad_offer", str(wrong)) from None
-        except BaseException:
-            self._directory.undo(stay)
-            raise
-        self._clients[stay.session_id] = client
-        return Joined(
-            answer=describe(offer, local),
+        stay, answer = self.enter(claims, frame.offer, client)
+        joined = Joined(
+            answer=answer,
             session_id=stay.session_id,
             csrc=stay.csrc,
             participants=self._directory.participants(stay),
+            slots=stay.slots,
+            token=stay.token,
         )
+        client.tell(encode(joined))
+        return stay.session_id
 
-    def _local(self, microphone: AudioLine | None, slots: Sequence[AudioLine]) -> Local:
-        """Our side of a new transport: every secret and every SSRC its own."""
-        return Local(
-            ufrag=secrets.token_hex(8),
-            password=secrets.token_hex(16),
-            fingerprint=self.engine.fingerprint,
-            candidates=self._candidates,
-            cname=secrets.token_hex(8),
-            source_mid=None if microphone is None else microphone.mid,
-            slot_ssrcs=dict(zip((line.mid for line in slots), _distinct(len(slots)), strict=True)),
-            session=secrets.randbits(62),
-        )
+    def enter(self, claims: Claims, sdp: str, client: Client | None) -> tuple[Stay, str]:
+        """A stay and the answer to its offer. Without a `client` it lives and dies with its transport. Raises
+        `Refusal`, and has then changed nothing."""
+        offer = _parse(sdp)
+        if not self._open or len(self._directory) >= MAX_STAYS:
+            raise Refusal("full")
+        transport = Transport.answering(offer, fingerprint=self.engine.fingerprint)
+        try:
+            stay = self._directory.join(
+                claims,
+                transport.slots,
+                secret=_secret(),
+                random=_random_words(),
+                now=time.monotonic(),
+                signalled=client is not None,
+            )
+        except GrantUsed:
+            raise Refusal("used_grant") from None
+        assert stay.coming is not None  # noqa: S101 - what `join` says
+        try:
+            answer = self._add(stay, stay.coming.handle, transport)
+        except BaseException:
+            self._directory.undo(stay)
+            raise
+        if client is not None:
+            self._clients[stay.session_id] = client
+        return stay, answer
+
+    def resume(self, token: str, client: Client) -> UUID:
+        """The client takes a stay over. The session's id. Raises `Refusal`."""
+        try:
+            stay, effects = self._directory.resume(token, _secret(), time.monotonic())
+        except BadToken:
+            raise Refusal("bad_token") from None
+        before = self._clients.pop(stay.session_id, None)
+        if before is not None:
+            before.hang_up(TAKEN_OVER)
+        self._clients[stay.session_id] = client
+        self._perform(effects)
+        return stay.session_id
+
+    def offer(self, session_id: UUID, sdp: str) -> str:
+        """The answer to a further offer: an ICE restart, or a new transport. Raises `Refusal`, and has then changed
+        nothing."""
+        stay = self._directory.stay(session_id)
+        if stay is None:
+            raise Refusal("bad_offer", "the stay is over")
+        if not stay.take_offer(time.monotonic()):
+            raise Refusal("too_many_offers")
+        offer = _parse(sdp)
+        for peer in (stay.coming, stay.peer):
+            if peer is not None and (transport := self._transports[peer.handle]).is_of(offer):
+                return self._again(peer.handle, transport, offer)
+        if session_id in self._lost and self._lost[session_id].is_of(offer):
+            raise Refusal("bad_offer", "that transport is lost; offer a new one")
+        handle = self._directory.new_peer()
+        transport = Transport.answering(offer, fingerprint=self.engine.fingerprint)
+        answer = self._add(stay, handle, transport)
+        self._perform(self._directory.renew(stay, handle, transport.slots))
+        return answer
+
+    def _add(self, stay: Stay, handle: PeerHandle, transport: Transport) -> str:
+        """A new peer of the engine. The answer to its offer. Raises `Refusal`."""
+        try:
+            worker = self.engine.add_peer(room=stay.room.handle, peer=handle, config=transport.peer(stay.csrc))
+        except ValueError as wrong:
+            raise Refusal("bad_offer", str(wrong)) from None
+        return self._keep(handle, replace(transport, worker=worker))
+
+    def _again(self, handle: PeerHandle, transport: Transport, offer: Offer) -> str:
+        """The answer to another offer for the same transport. Raises `Refusal`."""
+        try:
+            renewed = transport.again(offer)
+            if transport.restarts(offer):
+                self.engine.restart_ice(
+                    handle,
+                    local_ufrag=renewed.local.ufrag,
+                    local_password=renewed.local.password,
+                    remote_ufrag=offer.ufrag,
+                    remote_password=offer.password,
+                )
+        except (BadOffer, ValueError) as wrong:
+            raise Refusal("bad_offer", str(wrong)) from None
+        return self._keep(handle, renewed)
+
+    def _keep(self, handle: PeerHandle, transport: Transport) -> str:
+        """What it is now, and the answer that says so."""
+        self._transports[handle] = transport
+        return transport.answer(self._candidates(transport.worker))
 
     def mute(self, session_id: UUID, muted: bool) -> None:
-        stay = self._directory.stay(session_id)
-        if stay is not None:
-            self.engine.set_muted(stay.peer, muted)
-            self._perform(self._directory.mute(session_id, muted))
+        self._perform(self._directory.mute(session_id, muted))
 
-    def left(self, session_id: UUID) -> None:
-        self._perform(self._directory.leave(session_id, "left"))
+    def deafen(self, session_id: UUID, deafened: bool) -> None:
+        self._perform(self._directory.deafen(session_id, deafened))
 
-    def lost(self, session_id: UUID) -> None:
-        self._perform(self._directory.leave(session_id, "lost"))
+    def ignore(self, session_id: UUID, csrcs: Sequence[int]) -> None:
+        self._perform(self._directory.ignore(session_id, csrcs))
 
-    # What the engine and the control plane say.
+    def leave(self, session_id: UUID, reason: EndReason) -> None:
+        self._perform(self._directory.leave(session_id, reason))
+
+    def detached(self, session_id: UUID, client: Client) -> None:
+        """The socket of `client` is closed. Nothing, if the stay is over or another socket has taken it over."""
+        if self._clients.get(session_id) is client:
+            del self._clients[session_id]
+            self._directory.detached(session_id, time.monotonic())
+            self._perform(())
+
+    # What the engine, the control plane and the clock say.
 
     def _drain(self) -> None:
         try:
@@ -193,23 +281,48 @@ class Node:
             asyncio.get_running_loop().remove_reader(self.engine.event_fd)
             self._part("lost")
             return
-        changes: list[tuple[PeerHandle, int, int, int]] = []
+        effects: list[Effect] = []
         for event in events:
-            match event:
-                case Event.RoomSlot(room=room, slot=slot, csrc=csrc, timestamp=timestamp):
-                    self._perform(self._directory.room_slot_changed(RoomHandle(room), slot, csrc, timestamp))
-                case Event.SlotChanged(peer=peer, slot=slot, csrc=csrc, timestamp=timestamp):
-                    changes.append((PeerHandle(peer), slot, csrc, timestamp))
-                case Event.Connected(peer=peer):
-                    self._perform(self._directory.connected(PeerHandle(peer)))
-                case Event.Closed(peer=peer, reason=reason):
-                    log.info("peer closed", peer=peer, reason=reason)
-                    self._perform(self._directory.closed(PeerHandle(peer)))
-        self._perform(self._directory.slots_changed(changes))
+            effects += self._hear(event)
+        self._perform(effects)
+
+    def _hear(self, event: Event) -> list[Effect]:
+        match event:
+            case Event.RoomSlot(room=room, slot=slot, csrc=csrc, timestamp=timestamp):
+                self._directory.room_slot(RoomHandle(room), slot, csrc, timestamp)
+            case Event.SlotChanged(peer=peer, slot=slot, csrc=csrc, timestamp=timestamp):
+                self._directory.peer_slot(PeerHandle(peer), slot, csrc, timestamp)
+            case Event.Speaking(room=room, csrc=csrc, speaking=speaking):
+                self._directory.speaks(RoomHandle(room), csrc, speaking)
+            case Event.Dominant(room=room, csrc=csrc):
+                self._directory.dominates(RoomHandle(room), csrc)
+            case Event.Connected(peer=peer):
+                return self._directory.connected(PeerHandle(peer))
+            case Event.Closed(peer=peer, reason=reason):
+                log.info("peer closed", peer=peer, reason=reason)
+                return self._closed(PeerHandle(peer), reason)
+        return []
+
+    def _closed(self, peer: PeerHandle, reason: str) -> list[Effect]:
+        transport, stay = self._transports.pop(peer, None), self._directory.stay_of(peer)
+        if transport is not None and stay is not None:
+            self._lost[stay.session_id] = transport
+        return self._directory.closed(peer, reason, time.monotonic())
 
     async def _obey(self) -> None:
         async for command in self._link.commands():
-            self._perform(self._directory.end(command.session_id, command.reason, time.monotonic()))
+            self._perform(self._follow(command))
+
+    def _follow(self, command: MediaCommand) -> list[Effect]:
+        match command:
+            case EndSession(session_id, reason):
+                return self._directory.end(session_id, reason, time.monotonic())
+            case MuteSession(session_id, muted):
+                return self._directory.mute(session_id, muted, by_server=True)
+            case DeafenSession(session_id, deafened):
+                return self._directory.deafen(session_id, deafened, by_server=True)
+            case MoveSession(session_id, channel_id):
+                return self._directory.move(session_id, channel_id)
 
     async def _report(self) -> None:
         while True:
@@ -220,57 +333,56 @@ class Node:
                 self._reports.task_done()
 
     def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
+        """These, and what is due now; then sleep until something is due again."""
+        now = time.monotonic()
+        for effect in (*effects, *self._directory.tick(now)):
             match effect:
-                case Tell(session_id, frame):
-                    if (client := self._clients.get(session_id)) is not None:
-                        client.tell(frame)
+                case Tell(to, frame):
+                    text = encode(frame)
+                    for client in filter(None, map(self._clients.get, to)):
+                        client.tell(text)
                 case Report(event):
                     self._reports.put_nowait(event)
-                case RemovePeer(peer):
-                    with suppress(RuntimeError):  # an engine that failed has no peers
-                        self.engine.remove_peer(peer)
+                    if isinstance(event, SessionEnded):
+                        self._lost.pop(event.session_id, None)
                 case Hang(session_id):
-                    if (client := self._clients.pop(session_id, None)) is not None:
-                        client.hang_up()
+                    if (gone := self._clients.pop(session_id, None)) is not None:
+                        gone.hang_up()
+                case _:
+                    with suppress(RuntimeError):  # an engine that failed has no peers
+                        self._command(effect)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        due = self._directory.due
+        self._alarm = None if due is None else asyncio.get_running_loop().call_later(due - now, self._perform, ())
+
+    def _command(self, effect: RemovePeer | MovePeer | MutePeer | DeafenPeer | IgnorePeers) -> None:
+        match effect:
+            case RemovePeer(peer):
+                self._transports.pop(peer, None)
+                self.engine.remove_peer(peer)
+            case MovePeer(peer, room):
+                self.engine.move_peer(peer, room)
+            case MutePeer(peer, muted):
+                self.engine.set_muted(peer, muted)
+            case DeafenPeer(peer, deafened):
+                self.engine.set_deafened(peer, deafened)
+            case IgnorePeers(peer, csrcs):
+                self.engine.set_ignored(peer, csrcs)
 
 
-def _peer(stay: Stay, offer: Offer, local: Local, slots: Sequence[AudioLine]) -> Peer:
-    """What the engine must know of a client. Raises ValueError."""
-    microphone = offer.microphone
-    return Peer(
-        local_ufrag=local.ufrag,
-        local_password=local.password,
-        remote_ufrag=offer.ufrag,
-        remote_password=offer.password,
-        fingerprints=offer.fingerprints,
-        active=Role.answering(offer.setup) is Role.ACTIVE,
-        source=None
-        if microphone is None
-        else Source(
-            csrc=stay.csrc,
-            mid=microphone.mid,
-            payload_type=microphone.payload_type,
-            ssrc=microphone.ssrc,
-            level_extension=microphone.level_extension,
-            mid_extension=microphone.mid_extension,
-        ),
-        slots=[
-            Slot(ssrc=local.slot_ssrcs[line.mid], payload_type=line.payload_type, level_extension=line.level_extension)
-            for line in slots
-        ],
-        cname=local.cname,
-    )
+def _parse(sdp: str) -> Offer:
+    """Raises `Refusal`."""
+    try:
+        return Offer.parse(sdp)
+    except BadOffer as wrong:
+        raise Refusal("bad_offer", str(wrong)) from None
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(32)
 
 
 def _random_words() -> Iterator[int]:
     while True:
         yield secrets.randbits(32)
-
-
-def _distinct(count: int) -> list[int]:
-    """SSRCs of one transport: not 0, no two alike (RFC 3550 §8.1)."""
-    found: dict[int, None] = {}
-    while len(found) < count:
-        found[secrets.randbits(32) or 1] = None
-    return list(found)

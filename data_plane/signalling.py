@@ -1,6 +1,7 @@
 """The signalling WebSocket (`proto.signalling`): a shell that decodes, calls the node, and sends what it is told to."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Protocol
@@ -11,18 +12,22 @@ import structlog
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from proto.media import EndReason
 from proto.signalling import (
     MAX_FRAME,
     REFUSALS,
+    Answer,
     Beat,
-    Ended,
+    Deafen,
     FromClient,
     FromNode,
+    Ignore,
     Join,
-    Joined,
     Leave,
     Mute,
+    Offer,
     Refused,
+    Resume,
 )
 
 log = structlog.get_logger()
@@ -36,7 +41,7 @@ OUTGOING = 1024
 SEND_WITHIN = 10  # seconds for one frame to leave: as long as a client may be silent
 LAST_WORDS = 2  # seconds for what is still to be told when the stay is over
 # RFC 6455 §7.4.1; 4000 and up are ours.
-POLICY, REFUSED = 1008, 4000
+NORMAL, POLICY, REFUSED = 1000, 1008, 4000
 
 _decoder: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient)
 _encoder = msgspec.json.Encoder()
@@ -44,8 +49,12 @@ _encoder = msgspec.json.Encoder()
 _GONE = (WebSocketDisconnect, ConnectionError, TimeoutError)
 
 
+def encode(frame: FromNode) -> str:
+    return _encoder.encode(frame).decode()
+
+
 class Refusal(Exception):
-    """A join that did not happen. `code` is one of `proto.signalling.REFUSALS`."""
+    """What a client asked and did not get. `code` is one of `proto.signalling.REFUSALS`."""
 
     def __init__(self, code: str, detail: str | None = None) -> None:
         super().__init__(code)
@@ -55,40 +64,50 @@ class Refusal(Exception):
 class Rooms(Protocol):
     """What the node does for a client."""
 
-    def join(self, frame: Join, client: "Client") -> Joined: ...
+    def join(self, frame: Join, client: "Client") -> UUID: ...
+    def resume(self, token: str, client: "Client") -> UUID: ...
+    def offer(self, session_id: UUID, sdp: str) -> str: ...
     def mute(self, session_id: UUID, muted: bool) -> None: ...
-    def left(self, session_id: UUID) -> None: ...
-    def lost(self, session_id: UUID) -> None: ...
+    def deafen(self, session_id: UUID, deafened: bool) -> None: ...
+    def ignore(self, session_id: UUID, csrcs: Sequence[int]) -> None: ...
+    def leave(self, session_id: UUID, reason: EndReason) -> None: ...
+    def detached(self, session_id: UUID, client: "Client") -> None: ...
 
 
 class Client:
     """The outgoing half of one socket. `tell` never waits; a client that does not read is hung up on."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[FromNode | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
         self._over = False
+        self._code = NORMAL
 
-    def tell(self, frame: FromNode) -> None:
+    @property
+    def over(self) -> bool:
+        return self._over
+
+    def tell(self, text: str) -> None:
+        """An encoded frame."""
         if self._over:
             return
         if self._queue.qsize() >= OUTGOING:
             self.hang_up()
             return
-        self._queue.put_nowait(frame)
+        self._queue.put_nowait(text)
 
-    def hang_up(self) -> None:
+    def hang_up(self, code: int = NORMAL) -> None:
         """Close the socket after what was told so far."""
         if not self._over:
-            self._over = True
+            self._over, self._code = True, code
             self._queue.put_nowait(None)
 
     async def pump(self, websocket: WebSocket) -> None:
         """Until hung up. Raises TimeoutError when the client does not read."""
-        while (frame := await self._queue.get()) is not None:
+        while (text := await self._queue.get()) is not None:
             async with asyncio.timeout(SEND_WITHIN):
-                await websocket.send_text(_encoder.encode(frame).decode())
+                await websocket.send_text(text)
         async with asyncio.timeout(SEND_WITHIN):
-            await websocket.close()
+            await websocket.close(self._code)
 
 
 class Signalling:
@@ -128,25 +147,20 @@ class Signalling:
         try:
             async with asyncio.timeout(JOIN_WITHIN):
                 frame = await _next(websocket)
-            if not isinstance(frame, Join):
-                raise Refusal("bad_frame", "the first frame is a join")
-            joined = self._rooms.join(frame, client)
+            session_id = self._enter(frame, client)
         except Refusal as refusal:
             await _close(websocket, refusal.frame)
             return
         except TimeoutError:
             await websocket.close(POLICY, "no join")
             return
-        session_id = joined.session_id
-        log.info("voice session joined", session_id=str(session_id))
-        client.tell(joined)
         pump = asyncio.create_task(client.pump(websocket))
         listen = asyncio.create_task(self._listen(websocket, client, session_id))
         try:
-            # Whoever ends first ends the stay: the node by hanging up, the client by going.
+            # Whoever ends first ends the conversation: the node by hanging up, the client by going.
             await asyncio.wait((pump, listen), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._rooms.lost(session_id)  # does nothing for a stay that has ended
+            self._rooms.detached(session_id, client)
             client.hang_up()
             listen.cancel()
             await asyncio.wait((pump,), timeout=LAST_WORDS)
@@ -154,36 +168,65 @@ class Signalling:
             for ended in await asyncio.gather(pump, listen, return_exceptions=True):
                 if isinstance(ended, Exception) and not isinstance(ended, _GONE):
                     log.error("signalling failed", session_id=str(session_id), exc_info=ended)
-            log.info("voice session over", session_id=str(session_id))
+            log.info("signalling socket closed", session_id=str(session_id))
+
+    def _enter(self, frame: FromClient, client: Client) -> UUID:
+        """The session of this socket. Raises `Refusal`."""
+        match frame:
+            case Join():
+                session_id = self._rooms.join(frame, client)
+                log.info("voice session joined", session_id=str(session_id))
+            case Resume(token):
+                session_id = self._rooms.resume(token, client)
+                log.info("voice session resumed", session_id=str(session_id))
+            case _:
+                raise Refusal("bad_frame", "the first frame is a join or a resume")
+        return session_id
 
     async def _listen(self, websocket: WebSocket, client: Client, session_id: UUID) -> None:
+        """Until the client has gone. One that breaks the rules has no stay any more."""
+        try:
+            await self._hear(websocket, client, session_id)
+        except (TimeoutError, WebSocketDisconnect):
+            return
+        except Refusal as refusal:
+            client.tell(encode(refusal.frame))
+            self._rooms.leave(session_id, "lost")
+
+    async def _hear(self, websocket: WebSocket, client: Client, session_id: UUID) -> None:
         begun, frames = monotonic(), 0
         while True:
-            try:
-                async with asyncio.timeout(SILENCE):
-                    frame = await _next(websocket)
-            except (TimeoutError, WebSocketDisconnect):
-                return
-            except Refusal as refusal:
-                client.tell(refusal.frame)
-                return
+            async with asyncio.timeout(SILENCE):
+                frame = await _next(websocket)
+            if client.over:
+                return  # the stay is over, or another socket's
             if monotonic() - begun > WINDOW:
                 begun, frames = monotonic(), 0
             frames += 1
             if frames > FRAMES_PER_WINDOW:
-                client.tell(Refusal("bad_frame", "too many of them").frame)
-                return
+                raise Refusal("bad_frame", "too many of them")
             match frame:
                 case Beat():
-                    client.tell(frame)
+                    client.tell(encode(frame))
+                case Offer(sdp):
+                    client.tell(encode(self._answer(session_id, sdp)))
                 case Mute(muted):
                     self._rooms.mute(session_id, muted)
+                case Deafen(deafened):
+                    self._rooms.deafen(session_id, deafened)
+                case Ignore(csrcs):
+                    self._rooms.ignore(session_id, csrcs)
                 case Leave():
-                    self._rooms.left(session_id)
+                    self._rooms.leave(session_id, "left")
                     return
-                case Join():
-                    client.tell(Refusal("bad_frame", "this socket has joined").frame)
-                    return
+                case Join() | Resume():
+                    raise Refusal("bad_frame", "this socket has joined")
+
+    def _answer(self, session_id: UUID, sdp: str) -> Answer | Refused:
+        try:
+            return Answer(self._rooms.offer(session_id, sdp))
+        except Refusal as refusal:
+            return refusal.frame
 
 
 async def _next(websocket: WebSocket) -> FromClient:
@@ -200,7 +243,7 @@ async def _next(websocket: WebSocket) -> FromClient:
         raise Refusal("bad_frame") from None
 
 
-async def _close(websocket: WebSocket, frame: Refused | Ended) -> None:
+async def _close(websocket: WebSocket, frame: Refused) -> None:
     if websocket.application_state is WebSocketState.CONNECTED:
-        await websocket.send_text(_encoder.encode(frame).decode())
+        await websocket.send_text(encode(frame))
         await websocket.close(REFUSED)

@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     # what is asked for: unknown, or hidden from who asks
     UNKNOWN_SERVER = "unknown_server"  # 404
     UNKNOWN_CHANNEL = "unknown_channel"  # 404
+    UNKNOWN_PARTICIPANT = "unknown_participant"  # 404: nobody of that id is in this voice channel
     UNKNOWN_INVITE = "unknown_invite"  # 404: also expired or used up
     NOT_A_VOICE_CHANNEL = "not_a_voice_channel"  # 400
     TOO_MANY = "too_many"  # 400: a limit of the product

@@ -24,16 +24,30 @@ GRANT_ALGORITHM = "EdDSA"
 EndReason = Literal["left", "replaced", "removed", "lost", "shutdown"]
 
 
+# events: node to control plane
+
+
 class SessionStarted(Struct, tag=True, frozen=True):
     session_id: UUID
     channel_id: UUID
     user_id: UUID
     muted: bool = False
+    deafened: bool = False
 
 
-class SessionMuted(Struct, tag=True, frozen=True):
+class SessionChanged(Struct, tag=True, frozen=True):
+    """The whole of it, as the node enforces it now."""
+
     session_id: UUID
-    muted: bool
+    muted: bool = False  # by the member
+    deafened: bool = False
+    server_muted: bool = False  # by a command
+    server_deafened: bool = False
+
+
+class SessionMoved(Struct, tag=True, frozen=True):
+    session_id: UUID
+    channel_id: UUID  # where it is now
 
 
 class SessionEnded(Struct, tag=True, frozen=True):
@@ -41,14 +55,38 @@ class SessionEnded(Struct, tag=True, frozen=True):
     reason: EndReason
 
 
-MediaEvent = SessionStarted | SessionMuted | SessionEnded
+MediaEvent = SessionStarted | SessionChanged | SessionMoved | SessionEnded
+
+
+# commands: control plane to node; all idempotent
 
 
 class EndSession(Struct, tag=True, frozen=True):
-    """Idempotent. A session the node does not know (yet) is answered by `SessionEnded`, and its grant is void."""
+    """A session the node does not know (yet) is answered by `SessionEnded`, and its grant is void."""
 
     session_id: UUID
     reason: EndReason
 
 
-MediaCommand = EndSession
+class MuteSession(Struct, tag=True, frozen=True):
+    """Nobody hears the member, whatever its own microphone is set to. Unknown sessions are ignored."""
+
+    session_id: UUID
+    muted: bool
+
+
+class DeafenSession(Struct, tag=True, frozen=True):
+    """Nothing is sent to the member. Unknown sessions are ignored."""
+
+    session_id: UUID
+    deafened: bool
+
+
+class MoveSession(Struct, tag=True, frozen=True):
+    """To another room of the node, without a new transport. Unknown sessions are ignored."""
+
+    session_id: UUID
+    channel_id: UUID
+
+
+MediaCommand = EndSession | MuteSession | DeafenSession | MoveSession

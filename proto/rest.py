@@ -106,7 +106,18 @@ class VoiceState(Struct, frozen=True):  # GET /channels/{id}/participants
     channel_id: UUID
     user_id: UUID
     start_time: datetime
-    muted: bool = False
+    muted: bool = False  # by the member
+    deafened: bool = False
+    server_muted: bool = False  # by who runs the server
+    server_deafened: bool = False
+
+
+class ParticipantChange(Struct, frozen=True, forbid_unknown_fields=False):
+    """PATCH /channels/{id}/participants/{user_id}; what is left out stays as it is. `channel_id`: move there."""
+
+    server_muted: bool | None = None
+    server_deafened: bool | None = None
+    channel_id: UUID | None = None
 
 
 class IceServer(Struct, frozen=True, omit_defaults=True):

@@ -1,7 +1,10 @@
-"""Voice signalling: the JSON text frames between a client and a media node (one WebSocket a stay).
+"""Voice signalling: the JSON text frames between a client and a media node.
 
 The client sends `Join` first, with its grant and its SDP offer (the client always offers); the node answers `Joined` or
 `Refused`. Either side may end the stay: the client by `Leave`, the node by `Ended`, after which it closes the socket.
+
+A socket that breaks does not end the stay: media goes on, and within `RESUME_SECONDS` a new socket whose first frame is
+`Resume` takes it over. A transport that breaks does not end it either while the socket lives: the client offers again.
 """
 
 from typing import Annotated
@@ -10,10 +13,15 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 HEARTBEAT_MS = 500  # a dead node is noticed within two beats, long before ICE would
+RESUME_SECONDS = 30  # how long a stay outlives its socket, or its transport
 MAX_FRAME = 64 * 1024  # bytes; an offer with every slot preallocated is about 20 kB
 AUDIO_SLOTS = 8  # more simultaneous voices than anyone can follow
+MAX_IGNORED = 256  # members one may have muted for oneself: more than anyone clicks
+TAKEN_OVER = 4001  # close code of a socket whose stay goes on with another one
 
 Csrc = Annotated[int, Meta(ge=1, le=0xFFFFFFFF)]
+SlotIndex = Annotated[int, Meta(ge=0, le=255)]
+Token = Annotated[str, Meta(max_length=256)]
 BeatId = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # what a number of JavaScript counts exactly
 
 
@@ -29,10 +37,35 @@ class Join(Frame, frozen=True):
     offer: str  # SDP
 
 
+class Resume(Frame, frozen=True):
+    """The first frame of a new socket: it takes the stay over, also from a socket that is still open."""
+
+    token: Token  # of the last `Joined` or `Resumed`; it works once
+
+
+class Offer(Frame, frozen=True):
+    """An offer for a stay that goes on, answered by `Answer` or `Refused`: an ICE restart when its DTLS fingerprint is
+    that of the present transport, and else a new transport, which replaces the present one once it is connected."""
+
+    offer: str  # SDP
+
+
 class Mute(Frame, frozen=True):
     """The member's own microphone. The node enforces it: packets of a muted source go nowhere."""
 
     muted: bool
+
+
+class Deafen(Frame, frozen=True):
+    """The member's own ears: nothing is sent to it. Its microphone is another matter."""
+
+    deafened: bool
+
+
+class Ignore(Frame, frozen=True):
+    """Whom the member does not want to hear, the whole set; nobody else learns of it. Unknown ones are left out."""
+
+    csrcs: Annotated[list[Csrc], Meta(max_length=MAX_IGNORED)]
 
 
 class Beat(Frame, frozen=True):
@@ -45,7 +78,7 @@ class Leave(Frame, frozen=True):
     pass
 
 
-FromClient = Join | Mute | Beat | Leave
+FromClient = Join | Resume | Offer | Mute | Deafen | Ignore | Beat | Leave
 
 
 # node to client
@@ -54,14 +87,20 @@ FromClient = Join | Mute | Beat | Leave
 class Participant(Struct, frozen=True):
     session_id: UUID
     user_id: UUID
-    csrc: Csrc  # the CSRC of every packet that carries this participant's microphone
+    csrc: Csrc  # of every packet of this participant's microphone; unique on the node, the same for the whole stay
     muted: bool = False
+    deafened: bool = False
+    server_muted: bool = False
+    server_deafened: bool = False
 
 
 class SlotState(Struct, frozen=True):
-    """Who is heard in a slot. The CSRC of the packets is the truth; this is for display."""
+    """Who is heard in a slot. The CSRC of the packets is the truth; this is for display.
 
-    mid: str  # of the receiving m-line
+    Members with all slots share one map, so one's own csrc may stand in it: oneself hears nothing there.
+    """
+
+    slot: SlotIndex  # among the m-lines on which the node sends, in the offer's order
     csrc: Csrc | None  # None: the slot is free
     rtp_timestamp: int  # of the first packet of this content, in the slot's own timeline
 
@@ -71,7 +110,35 @@ class Joined(Frame, frozen=True):
     session_id: UUID
     csrc: Csrc
     participants: list[Participant]  # the others and oneself
+    slots: list[SlotState]  # all that were ever held
+    token: str
     heartbeat_ms: int = HEARTBEAT_MS
+
+
+class Resumed(Frame, frozen=True):
+    session_id: UUID
+    channel_id: UUID
+    csrc: Csrc
+    participants: list[Participant]
+    slots: list[SlotState]
+    token: str
+    restart: bool  # the transport is gone: as `Restart`
+
+
+class Answer(Frame, frozen=True):
+    answer: str  # SDP
+
+
+class Restart(Frame, frozen=True):
+    """The node lost the transport: send an `Offer` with a new one within `RESUME_SECONDS`."""
+
+
+class Moved(Frame, frozen=True):
+    """Oneself, to another room. The transport is the same; what was known of the old room is void."""
+
+    channel_id: UUID
+    participants: list[Participant]
+    slots: list[SlotState]
 
 
 class Arrived(Frame, frozen=True):
@@ -79,6 +146,8 @@ class Arrived(Frame, frozen=True):
 
 
 class Changed(Frame, frozen=True):
+    """Another's, or one's own by a command of the control plane."""
+
     participant: Participant
 
 
@@ -90,8 +159,16 @@ class Slots(Frame, frozen=True):
     slots: list[SlotState]  # only those that changed
 
 
+class Speakers(Frame, frozen=True):
+    """The whole state, when it changed, at most four times a second."""
+
+    speaking: list[Csrc]
+    dominant: Csrc | None
+
+
 class Refused(Frame, frozen=True):
-    """The join did not happen and nothing was changed. `code` is one of `REFUSALS`."""
+    """What was asked did not happen. To `Join`, `Resume` and what is no frame the socket closes; after an `Offer` the
+    stay and its present transport go on. `code` is one of `REFUSALS`."""
 
     code: str
     message: str
@@ -103,7 +180,21 @@ class Ended(Frame, frozen=True):
     reason: str
 
 
-FromNode = Joined | Arrived | Changed | Departed | Slots | Beat | Refused | Ended
+FromNode = (
+    Joined
+    | Resumed
+    | Answer
+    | Restart
+    | Moved
+    | Arrived
+    | Changed
+    | Departed
+    | Slots
+    | Speakers
+    | Beat
+    | Refused
+    | Ended
+)
 
 REFUSALS = {
     "bad_frame": "not a frame of this protocol",
@@ -111,6 +202,8 @@ REFUSALS = {
     "expired_grant": "the grant has expired; join again",
     "used_grant": "the grant was used before; join again",
     "wrong_node": "the grant is for another node",
+    "bad_token": "there is no stay to resume with this token; join again",
     "bad_offer": "the offer is not an SDP this node can answer",
+    "too_many_offers": "too many offers; wait a minute",
     "full": "the node is full",
 }

@@ -18,6 +18,10 @@ class NodeLink(Protocol):
     @property
     def ice_servers(self) -> Sequence[IceServer]: ...
 
+    @property
+    def stopped(self) -> bool:
+        """After the end of `events`: whether the node had been asked to stop."""
+
     async def send(self, command: MediaCommand) -> None:
         """Returns when the node has it or has gone; a node that has gone ends its sessions anyway."""
 

@@ -14,7 +14,16 @@ from control_plane.voice.grants import Grants
 from control_plane.voice.nodes import NodeLink
 from control_plane.voice.sessions import Announce, Effect, VoiceSession, VoiceSessions
 from proto.ids import ChannelId, ServerId, SessionId, UserId
-from proto.media import GRANT_SECONDS, Claims, EndSession, MediaEvent, SessionEnded, SessionMuted, SessionStarted
+from proto.media import (
+    GRANT_SECONDS,
+    Claims,
+    EndSession,
+    MediaEvent,
+    SessionChanged,
+    SessionEnded,
+    SessionMoved,
+    SessionStarted,
+)
 from proto.rest import Admission, Channel, VoiceState
 
 log = structlog.get_logger()
@@ -66,6 +75,20 @@ class Voice:
     async def leave(self, user_id: UserId, channel_id: ChannelId) -> None:
         await self._perform(self._sessions.leave(user_id, channel_id, self._now()))
 
+    def session(self, user_id: UserId, channel_id: ChannelId) -> VoiceSession | None:
+        """The user's, if it is in this channel."""
+        return self._sessions.of(user_id, channel_id)
+
+    async def sanction(self, session: VoiceSession, *, muted: bool | None = None, deafened: bool | None = None) -> None:
+        await self._perform(self._sessions.sanction(session, muted=muted, deafened=deafened))
+
+    async def move(self, session: VoiceSession, channel_id: ChannelId) -> None:
+        """To a channel of the same server."""
+        await self._perform(self._sessions.move(session, channel_id))
+
+    async def remove(self, session: VoiceSession) -> None:
+        await self._perform(self._sessions.end(session.session_id, "removed", self._now()))
+
     async def run(self) -> None:
         """Hears the node until it is gone."""
         if self._node is None:
@@ -75,7 +98,10 @@ class Voice:
                 await self._hear(event)
             except Exception:
                 log.exception("media event failed", kind=type(event).__name__, session_id=str(event.session_id))
-        log.warning("media node gone", node_id=self._node.node_id)
+        if self._node.stopped:
+            log.info("media node stopped", node_id=self._node.node_id)
+        else:
+            log.warning("media node gone", node_id=self._node.node_id)
         await self._perform(self._sessions.lost())
 
     async def expire(self) -> None:
@@ -87,8 +113,10 @@ class Voice:
                 if not self._sessions.knows(SessionId(event.session_id)) and not await self._adopt(event):
                     await self._perform([EndSession(event.session_id, "removed")])
                 await self._perform(self._sessions.started(event, self._now()))
-            case SessionMuted():
-                await self._perform(self._sessions.muted(event))
+            case SessionChanged():
+                await self._perform(self._sessions.changed(event))
+            case SessionMoved():
+                await self._perform(self._sessions.moved(event))
             case SessionEnded():
                 log.info("voice session ended", session_id=str(event.session_id), reason=event.reason)
                 await self._perform(self._sessions.ended(event))

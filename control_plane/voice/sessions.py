@@ -1,14 +1,29 @@
 """Voice sessions, a core: from what was admitted and what the node reports to who is where.
 
 A session is pending from `join` until the node reports that it started; only then is it announced. A user has one
-active session: one that starts ends the user's others.
+active session: one that starts ends the user's others. What is announced is what the node reports, not what it was
+told to do.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 from proto.ids import ChannelId, ServerId, SessionId, UserId
-from proto.media import GRANT_SECONDS, EndReason, EndSession, SessionEnded, SessionMuted, SessionStarted
+from proto.media import (
+    GRANT_SECONDS,
+    DeafenSession,
+    EndReason,
+    EndSession,
+    MediaCommand,
+    MoveSession,
+    MuteSession,
+    SessionChanged,
+    SessionEnded,
+    SessionMoved,
+    SessionStarted,
+)
 from proto.rest import VoiceState
 
 MAX_STAY = timedelta(hours=24)
@@ -24,10 +39,22 @@ class VoiceSession:
     user_id: UserId
     start_time: datetime  # while pending: of the join
     muted: bool = False
+    deafened: bool = False
+    server_muted: bool = False
+    server_deafened: bool = False
 
     @property
     def state(self) -> VoiceState:
-        return VoiceState(self.session_id, self.channel_id, self.user_id, self.start_time, self.muted)
+        return VoiceState(
+            session_id=self.session_id,
+            channel_id=self.channel_id,
+            user_id=self.user_id,
+            start_time=self.start_time,
+            muted=self.muted,
+            deafened=self.deafened,
+            server_muted=self.server_muted,
+            server_deafened=self.server_deafened,
+        )
 
 
 @dataclass(frozen=True)
@@ -36,7 +63,16 @@ class Announce:
     present: bool
 
 
-Effect = Announce | EndSession
+@dataclass(frozen=True)
+class Sanction:
+    """What who runs a server has done to a member: it outlives the member's sessions, but not this process."""
+
+    muted: bool = False
+    deafened: bool = False
+
+
+Effect = Announce | MediaCommand
+_NONE = Sanction()
 
 
 class VoiceSessions:
@@ -44,6 +80,7 @@ class VoiceSessions:
         self._pending: dict[SessionId, VoiceSession] = {}
         self._active: dict[SessionId, VoiceSession] = {}
         self._over: dict[SessionId, datetime] = {}  # ended by us, until the node can no longer report their start
+        self._sanctions: dict[tuple[ServerId, UserId], Sanction] = {}
 
     def admit(self, session: VoiceSession) -> None:
         self._pending[session.session_id] = session
@@ -65,19 +102,68 @@ class VoiceSessions:
         pending = self._pending.pop(SessionId(event.session_id), None)
         if pending is None:
             return []
-        session = replace(pending, start_time=now, muted=event.muted)
+        session = replace(
+            pending,
+            channel_id=ChannelId(event.channel_id),
+            start_time=now,
+            muted=event.muted,
+            deafened=event.deafened,
+        )
         effects: list[Effect] = []
         for other in [each for each in self._active.values() if each.user_id == session.user_id]:
             effects += self.end(other.session_id, "replaced", now)
         self._active[session.session_id] = session
-        return [*effects, Announce(session, present=True)]
+        effects.append(Announce(session, present=True))
+        sanction = self._sanctions.get((session.server_id, session.user_id), _NONE)
+        if sanction.muted:
+            effects.append(MuteSession(session.session_id, True))
+        if sanction.deafened:
+            effects.append(DeafenSession(session.session_id, True))
+        return effects
 
-    def muted(self, event: SessionMuted) -> list[Effect]:
-        session = self._active.get(SessionId(event.session_id))
-        if session is None or session.muted == event.muted:
+    def changed(self, event: SessionChanged) -> list[Effect]:
+        return self._become(
+            event.session_id,
+            muted=event.muted,
+            deafened=event.deafened,
+            server_muted=event.server_muted,
+            server_deafened=event.server_deafened,
+        )
+
+    def moved(self, event: SessionMoved) -> list[Effect]:
+        return self._become(event.session_id, channel_id=event.channel_id)
+
+    def _become(self, session_id: UUID, **changes: Any) -> list[Effect]:
+        session = self._active.get(SessionId(session_id))
+        if session is None or session == (changed := replace(session, **changes)):
             return []
-        changed = self._active[session.session_id] = replace(session, muted=event.muted)
+        self._active[session.session_id] = changed
         return [Announce(changed, present=True)]
+
+    # What who runs the server does to those who are there.
+
+    def of(self, user_id: UserId, channel_id: ChannelId) -> VoiceSession | None:
+        """The user's session in this channel."""
+        there = (each for each in self._active.values() if each.channel_id == channel_id)
+        return next((each for each in there if each.user_id == user_id), None)
+
+    def sanction(
+        self, session: VoiceSession, *, muted: bool | None = None, deafened: bool | None = None
+    ) -> list[Effect]:
+        """Nobody hears the member, or nothing is sent to it, now and whenever it comes again. None: as it is."""
+        key = session.server_id, session.user_id
+        before = self._sanctions.pop(key, _NONE)
+        sanction = Sanction(
+            muted=before.muted if muted is None else muted, deafened=before.deafened if deafened is None else deafened
+        )
+        if sanction != _NONE:
+            self._sanctions[key] = sanction
+        # Always, for the node may not have answered the last command yet.
+        effects: list[Effect] = [] if muted is None else [MuteSession(session.session_id, muted)]
+        return effects if deafened is None else [*effects, DeafenSession(session.session_id, deafened)]
+
+    def move(self, session: VoiceSession, channel_id: ChannelId) -> list[Effect]:
+        return [MoveSession(session.session_id, channel_id)]
 
     def ended(self, event: SessionEnded) -> list[Effect]:
         session_id = SessionId(event.session_id)

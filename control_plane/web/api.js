@@ -48,6 +48,17 @@ export class Api {
   join = (channelId) => this.#send("POST", `/channels/${channelId}/join`);
   leave = (channelId) => this.#send("POST", `/channels/${channelId}/leave`, { repeatable: true });
   participants = (channelId) => this.#send("GET", `/channels/${channelId}/participants`);
+  /** For who runs the server: `change` is {server_muted?, server_deafened?, channel_id?}. */
+  changeParticipant = (channelId, userId, change) =>
+    this.#send("PATCH", `/channels/${channelId}/participants/${userId}`, { body: change, repeatable: true });
+  removeParticipant = (channelId, userId) =>
+    this.#send("DELETE", `/channels/${channelId}/participants/${userId}`, { repeatable: true });
+
+  streamKeys = (channelId) => this.#send("GET", `/channels/${channelId}/stream-keys`);
+  /** The only time that the answer holds the `key` itself. */
+  createStreamKey = (channelId, name) => this.#send("POST", `/channels/${channelId}/stream-keys`, { body: { name } });
+  revokeStreamKey = (channelId, keyId) =>
+    this.#send("DELETE", `/channels/${channelId}/stream-keys/${keyId}`, { repeatable: true });
 
   async #send(method, path, { body, repeatable = method === "GET" } = {}) {
     for (let attempt = 1; ; attempt += 1) {

@@ -18,7 +18,7 @@ const store = new Store(initialState());
 const api = new Api();
 const notices = new Notices(document.getElementById("notices"));
 const actions = new Actions(store, api);
-const call = new Call(store, api);
+const call = new Call(store, api, { notice: (text) => notices.show(text), moved: followInto });
 const app = { store, api, actions, call, notices, signOut };
 
 let gateway = null;
@@ -95,6 +95,14 @@ function announce({ channel_id: channelId, user_id: userId, author, content }) {
   if (userId !== user?.user_id && place.channelId === channelId) notices.say(`${author.username}: ${content}`);
 }
 
+/** Someone put us into another voice channel: who was looking at the old one looks at the new one. */
+function followInto(from, to) {
+  const { state } = store;
+  const guild = guildOf(state, to);
+  notices.show(`You were moved to ${guild?.channels[to].name ?? "another channel"}.`);
+  if (guild && state.place.channelId === from) actions.open(guild.server.server_id, to);
+}
+
 async function signOut() {
   call.leave();
   await api.signOut().catch(() => {}); // the token is forgotten here in any case
@@ -124,9 +132,10 @@ document.addEventListener("visibilitychange", () => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (!event.ctrlKey || !event.shiftKey || event.code !== "KeyM") return;
+  if (!event.ctrlKey || !event.shiftKey || !["KeyM", "KeyD"].includes(event.code)) return;
   event.preventDefault();
-  call.toggleMute();
+  if (event.code === "KeyM") call.toggleMute();
+  else call.toggleDeafen();
 });
 
 store.watch(

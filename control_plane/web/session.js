@@ -1,4 +1,4 @@
-/** What the browser remembers: the token, the place one was in, the theme. Where storage is forbidden, nothing outlives the page. */
+/** What the browser remembers: the token, the place one was in, how loud one wants others, the theme. Where storage is forbidden, nothing outlives the page. */
 
 const PREFIX = "chorale.";
 const fallback = new Map();
@@ -29,6 +29,18 @@ export const lastPlace = {
     write("last.", serverId);
     if (channelId) write(`last.${serverId}`, channelId);
   },
+};
+
+/** How one wants to hear others: by user id, {volume, silenced}. */
+export const loudness = {
+  get() {
+    try {
+      return JSON.parse(read("loudness")) ?? {};
+    } catch {
+      return {};
+    }
+  },
+  set: (value) => write("loudness", Object.keys(value).length ? JSON.stringify(value) : null),
 };
 
 /** A sentence to show after the page has been loaded again. */

@@ -4,22 +4,31 @@
  * guilds: by server id, {server, channels: {id: Channel}, members: {user_id: Member}, voice: {session_id: VoiceState}}
  * histories: by channel id, see history.js · unread: by channel id, how many messages came while one looked elsewhere
  * place: where one is, {serverId, channelId} · gateway: "connecting", "online", "waiting" (to try again)
- * voice: the call, see voice/call.js
+ * voice: the call, see voice/call.js · loudness: by user id, {volume, silenced} where one wants somebody otherwise than as sent
  */
+
+import { loudness } from "./session.js";
 
 export const NO_CALL = Object.freeze({
   status: "idle", // asking (for the microphone), connecting, connected, reconnecting, failed
   serverId: null,
   channelId: null,
   sessionId: null,
-  muted: false,
+  muted: false, // by oneself
+  deafened: false, // by oneself; mutes as well
   listening: false, // in the call without a microphone
   ping: null, // ms
+  quality: null, // see voice/quality.js
   problem: null, // {kind, message}
-  soundBlocked: false,
+  soundBlocked: false, // until one clicks
   participants: {}, // by session id
   speaking: {}, // session id: true
+  dominant: null, // the session id of who leads the conversation
+  heard: {}, // session id: true, of those whose sound one gets
 });
+
+/** How one hears everybody whom one did not turn up or down. */
+export const AS_SENT = Object.freeze({ volume: 1, silenced: false });
 
 export const initialState = () => ({
   user: null,
@@ -31,6 +40,7 @@ export const initialState = () => ({
   place: { serverId: null, channelId: null },
   visible: true,
   voice: NO_CALL,
+  loudness: loudness.get(),
 });
 
 export const guildOf = (state, channelId) => Object.values(state.guilds).find((guild) => channelId in guild.channels);
@@ -47,21 +57,31 @@ export const membersOf = (guild) =>
 export const nameOf = (guild, userId) => guild?.members[userId]?.user.username ?? "someone";
 
 /**
- * Who is in a voice channel: [{sessionId, userId, muted, speaking}], who came first first. Of one's own call the media node knows
- * best, of oneself the page, of other calls the gateway.
+ * Who is in a voice channel, who came first first: [{sessionId, userId, isSelf, muted, deafened, serverMuted, serverDeafened,
+ * silenced, speaking, dominant, heard}]. Of one's own call the media node knows best, of oneself the page, of other calls the gateway.
  */
 export function voiceOf(state, guild, channelId) {
-  const { voice } = state;
-  const mine = voice.channelId === channelId && voice.status === "connected";
+  const { voice, loudness: wanted, user } = state;
+  const mine = voice.channelId === channelId && voice.sessionId !== null;
   const states = mine
     ? Object.values(voice.participants)
     : Object.values(guild.voice).filter((each) => each.channel_id === channelId);
   return states
-    .map((each) => ({
-      sessionId: each.session_id,
-      userId: each.user_id,
-      muted: mine && each.session_id === voice.sessionId ? voice.muted : each.muted,
-      speaking: mine && each.session_id in voice.speaking,
-    }))
+    .map(({ session_id: sessionId, user_id: userId, ...each }) => {
+      const own = mine && sessionId === voice.sessionId ? voice : each;
+      return {
+        sessionId,
+        userId,
+        isSelf: userId === user?.user_id,
+        muted: own.muted || own.deafened,
+        deafened: own.deafened ?? false,
+        serverMuted: each.server_muted ?? false,
+        serverDeafened: each.server_deafened ?? false,
+        silenced: wanted[userId]?.silenced ?? false,
+        speaking: mine && sessionId in voice.speaking,
+        dominant: mine && sessionId === voice.dominant,
+        heard: mine && sessionId in voice.heard,
+      };
+    })
     .sort((a, b) => (a.sessionId < b.sessionId ? -1 : 1));
 }

@@ -14,21 +14,24 @@ class Local:
     ufrag: str
     password: str
     fingerprint: bytes  # SHA-256
-    candidates: Sequence[tuple[str, int]]  # address and UDP port
     cname: str
     source_mid: str | None  # of the m-line that we receive
     slot_ssrcs: Mapping[str, int]  # by mid, of the m-lines that we send
     session: int  # of the o= line
+    version: int = 1  # of the o= line: one more with each further answer (RFC 3264 §8)
 
 
-def describe(offer: Offer, local: Local) -> str:
-    """The answer to `offer`, with as many m-lines in the same order (RFC 3264 §6)."""
-    return "\r\n".join((*_session(offer, local), *_media(offer, local), ""))
+def describe(offer: Offer, local: Local, candidates: Sequence[tuple[str, int]]) -> str:
+    """The answer to `offer`, with as many m-lines in the same order (RFC 3264 §6).
+
+    `candidates`: address and UDP port.
+    """
+    return "\r\n".join((*_session(offer, local), *_media(offer, local, candidates), ""))
 
 
 def _session(offer: Offer, local: Local) -> Iterator[str]:
     yield "v=0"
-    yield f"o=- {local.session} 1 IN IP4 127.0.0.1"
+    yield f"o=- {local.session} {local.version} IN IP4 127.0.0.1"
     yield "s=-"
     yield "t=0 0"
     yield f"a=group:BUNDLE {' '.join(offer.bundle)}"
@@ -36,7 +39,7 @@ def _session(offer: Offer, local: Local) -> Iterator[str]:
     yield "a=ice-lite"
 
 
-def _media(offer: Offer, local: Local) -> Iterator[str]:
+def _media(offer: Offer, local: Local, candidates: Sequence[tuple[str, int]]) -> Iterator[str]:
     for line in offer.lines:
         match line:
             case RefusedLine():
@@ -46,10 +49,10 @@ def _media(offer: Offer, local: Local) -> Iterator[str]:
                     yield f"a=mid:{line.mid}"
                 yield "a=inactive"
             case AudioLine():
-                yield from _audio(line, offer, local)
+                yield from _audio(line, offer, local, candidates)
 
 
-def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
+def _audio(line: AudioLine, offer: Offer, local: Local, candidates: Sequence[tuple[str, int]]) -> Iterator[str]:
     receives, ssrc = line.mid == local.source_mid, local.slot_ssrcs.get(line.mid)
     yield f"m=audio 9 {line.protocol} {line.payload_type}"
     yield "c=IN IP4 0.0.0.0"
@@ -60,7 +63,7 @@ def _audio(line: AudioLine, offer: Offer, local: Local) -> Iterator[str]:
     yield f"a=setup:{Role.answering(offer.setup).value}"
     # RFC 8843 §10 wants these on the tagged m-line alone, but aiortc takes those of the last line of a transport, and
     # nobody minds repetition.
-    for index, (address, port) in enumerate(local.candidates):
+    for index, (address, port) in enumerate(candidates):
         yield f"a=candidate:{index + 1} 1 udp {_priority(address, index)} {address} {port} typ host"
     yield "a=end-of-candidates"
     yield "a=rtcp-mux"

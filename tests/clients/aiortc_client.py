@@ -1,9 +1,10 @@
 """A voice client on aiortc: joins a room through the real signalling socket, speaks, and keeps what it hears."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -20,29 +21,39 @@ from scipy.io import wavfile
 
 from proto.rest import Admission
 from proto.signalling import (
+    Answer,
     Arrived,
     Beat,
     Changed,
+    Deafen,
     Departed,
     Ended,
     FromClient,
     FromNode,
+    Ignore,
     Join,
     Joined,
     Leave,
+    Moved,
     Mute,
+    Offer,
     Participant,
     Refused,
+    Resume,
+    Resumed,
     Slots,
     SlotState,
 )
+from tests.clients.ice_restart import Paths, with_credentials
 
 RATE = 48_000  # Hz
 FRAME = RATE // 50  # samples of 20 ms
+SETTLING = 0.5  # seconds in which a jitter buffer fills
 PATIENCE = 15  # seconds until something that should happen counts as never happening
 
 Samples = NDArray[np.float32]
 FrameT = TypeVar("FrameT", bound=FromNode)
+ResultT = TypeVar("ResultT")
 
 
 def _loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
@@ -119,6 +130,15 @@ class Ear:
         """Everything so far."""
         return np.concatenate(self._blocks) if self._blocks else np.zeros(0, np.float32)
 
+    @property
+    def received(self) -> int:
+        """Samples so far."""
+        return sum(map(len, self._blocks))
+
+    @property
+    def loudness(self) -> float:
+        return rms(self.heard)
+
     async def listen(self, seconds: float) -> Samples:
         """The next `seconds`."""
         begin = sum(map(len, self._blocks))
@@ -139,6 +159,64 @@ class Ear:
                 self._more.set()
 
 
+class Transport:
+    """One peer connection: a microphone up, slots down."""
+
+    def __init__(self, samples: Samples | None, slots: int, *, sendrecv: bool) -> None:
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        if samples is not None:
+            self.connection.addTransceiver(Microphone(samples), direction="sendrecv" if sendrecv else "sendonly")
+        for _ in range(slots - (sendrecv and samples is not None)):
+            self.connection.addTransceiver("audio", direction="recvonly")
+        self.ears: dict[str, Ear] = {}  # by mid
+        self.mids: list[str] = []  # of the slots, in their order
+        self._tasks: list[asyncio.Task[None]] = []
+        self._paths: Paths | None = None
+
+    async def offer(self) -> str:
+        await self.connection.setLocalDescription(await self.connection.createOffer())
+        (ice,) = {each.sender.transport.transport for each in self.connection.getTransceivers()}
+        self._paths = Paths(ice)
+        return str(self.connection.localDescription.sdp)
+
+    async def connect(self, answer: str) -> None:
+        connected = asyncio.Event()
+
+        @self.connection.on("connectionstatechange")
+        def changed() -> None:
+            if self.connection.connectionState in ("connected", "failed", "closed"):
+                connected.set()
+
+        await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        for transceiver in self.connection.getTransceivers():
+            if transceiver.currentDirection in ("recvonly", "sendrecv") and transceiver.mid is not None:
+                self.mids.append(transceiver.mid)
+                ear = self.ears[transceiver.mid] = Ear(transceiver.receiver.track)
+                self._tasks.append(asyncio.create_task(ear.keep()))
+        await connected.wait()
+        assert self.connection.connectionState == "connected", self.connection.connectionState
+
+    async def restart(self, answered: Callable[[str], Awaitable[str]]) -> None:
+        """An ICE restart, on sockets of its own. `answered`: from the offer to the answer."""
+        assert self._paths is not None
+        fresh = await self._paths.gather()
+        offer = with_credentials(self.connection.localDescription.sdp, fresh)
+        await self._paths.switch(fresh, await answered(offer))
+
+    async def vanish(self) -> None:
+        """Without a word on any wire."""
+        for transceiver in self.connection.getTransceivers():
+            await transceiver.sender.transport.transport.stop()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.connection.close()
+        if self._paths is not None:
+            await self._paths.close()
+
+
 class AiortcClient:
     """`async with AiortcClient(url, admission) as client`: connected. Raises `JoinRefused`.
 
@@ -157,18 +235,15 @@ class AiortcClient:
     ) -> None:
         self._url, self._admission = url, admission
         samples = read_wav(microphone) if isinstance(microphone, Path) else microphone
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        if samples is not None:
-            self._connection.addTransceiver(Microphone(samples), direction="sendrecv" if sendrecv else "sendonly")
-        for _ in range(slots - (sendrecv and samples is not None)):
-            self._connection.addTransceiver("audio", direction="recvonly")
+        self._new_transport = partial(Transport, samples, slots, sendrecv=sendrecv)
+        self.transport = self._new_transport()
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._frames: list[FromNode] = []
         self._told = asyncio.Condition()
-        self.ears: dict[str, Ear] = {}  # by mid
         self.participants: dict[str, Participant] = {}  # by session id, oneself too
-        self.slots: dict[str, SlotState] = {}  # by mid
+        self.slots: dict[int, SlotState] = {}  # by index
+        self.token = ""
 
     async def __aenter__(self) -> Self:
         try:
@@ -180,32 +255,61 @@ class AiortcClient:
         return self
 
     async def _join(self) -> None:
+        self.offer = await self.transport.offer()
+        first = await self._open(Join(self._admission.grant, self.offer))
+        assert isinstance(first, Joined), first
+        self.joined = first
+        self._start(self._beat())
+        await self.transport.connect(first.answer)
+
+    async def _open(self, greeting: Join | Resume) -> FromNode:
+        """A socket that begins with `greeting`. What it is answered. Raises `JoinRefused`."""
         self._socket = await self._stack.enter_async_context(websockets.connect(self._url, max_size=None))
-        await self._connection.setLocalDescription(await self._connection.createOffer())
-        self.offer = self._connection.localDescription.sdp
-        await self.send(Join(self._admission.grant, self.offer))
+        await self.send(greeting)
         first = await self._receive()
         if isinstance(first, Refused):
             raise JoinRefused(first)
-        assert isinstance(first, Joined), first
-        self.joined = first
-        self.participants = {str(each.session_id): each for each in first.participants}
-        self._start(self._read())
-        self._start(self._beat())
-        connected = asyncio.Event()
+        if isinstance(first, Joined | Resumed):
+            self.token = first.token
+            self.participants = {str(each.session_id): each for each in first.participants}
+            self.slots = {each.slot: each for each in first.slots}
+        self._start(self._read(self._socket))
+        return first
 
-        @self._connection.on("connectionstatechange")
-        def changed() -> None:
-            if self._connection.connectionState in ("connected", "failed", "closed"):
-                connected.set()
+    # When something breaks.
 
-        await self._connection.setRemoteDescription(RTCSessionDescription(first.answer, "answer"))
-        for transceiver in self._connection.getTransceivers():
-            if transceiver.currentDirection in ("recvonly", "sendrecv") and transceiver.mid is not None:
-                ear = self.ears[transceiver.mid] = Ear(transceiver.receiver.track)
-                self._start(ear.keep())
-        await connected.wait()
-        assert self._connection.connectionState == "connected", self._connection.connectionState
+    def break_socket(self) -> None:
+        """The signalling socket, without a word."""
+        self._socket.transport.abort()
+
+    async def resume(self, token: str | None = None) -> Resumed:
+        """On a new socket. Raises `JoinRefused`."""
+        async with asyncio.timeout(PATIENCE):
+            resumed = await self._open(Resume(self.token if token is None else token))
+        assert isinstance(resumed, Resumed), resumed
+        return resumed
+
+    async def restart_ice(self) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self.transport.restart(self.answer_to)
+
+    async def renew(self) -> None:
+        """Another transport in place of the present one, which is closed once the new one is connected."""
+        before, self.transport = self.transport, self._new_transport()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.transport.connect(await self.answer_to(await self.transport.offer()))
+        finally:
+            await before.close()
+
+    async def answer_to(self, offer: str) -> str:
+        """Raises `JoinRefused`."""
+        count = len(self._frames)
+        await self.send(Offer(offer))
+        answer: Answer | Refused = await self.told((Answer, Refused), after=count)
+        if isinstance(answer, Refused):
+            raise JoinRefused(answer)
+        return answer.answer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -223,16 +327,15 @@ class AiortcClient:
 
     async def vanish(self) -> None:
         """Without a word on any wire, as a machine does that loses its network: neither BYE nor close_notify."""
-        self._socket.transport.abort()
-        for transceiver in self._connection.getTransceivers():
-            await transceiver.sender.transport.transport.stop()
+        self.break_socket()
+        await self.transport.vanish()
         await self._close()
 
     async def _close(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._connection.close()
+        await self.transport.close()
         await self._stack.aclose()
 
     async def send(self, frame: FromClient) -> None:
@@ -241,24 +344,43 @@ class AiortcClient:
     async def mute(self, muted: bool) -> None:
         await self.send(Mute(muted))
 
-    async def told(self, kind: type[FrameT], such_that: Callable[[FrameT], bool] = lambda _: True) -> FrameT:
-        """The first frame of that kind since the join, or the next one. Raises TimeoutError."""
+    async def deafen(self, deafened: bool) -> None:
+        await self.send(Deafen(deafened))
+
+    async def ignore(self, *csrcs: int) -> None:
+        await self.send(Ignore(list(csrcs)))
+
+    async def told(
+        self,
+        kind: type[FrameT] | tuple[type[FrameT], ...],
+        such_that: Callable[[FrameT], bool] = lambda _: True,
+        *,
+        after: int = 0,
+    ) -> FrameT:
+        """The first frame of that kind since the join (but `after` frames), or the next one. Raises TimeoutError."""
         async with asyncio.timeout(PATIENCE), self._told:
             while True:
-                for frame in self._frames:
+                for frame in self._frames[after:]:
                     if isinstance(frame, kind) and such_that(frame):
                         return frame
                 await self._told.wait()
 
     async def slot_of(self, csrc: int) -> str:
         """The mid of the slot in which `csrc` is heard, once it is. Raises TimeoutError."""
-        return await self._until(lambda: next((mid for mid, slot in self.slots.items() if slot.csrc == csrc), None))
+        slot = await self._until(lambda: next((slot for slot, it in self.slots.items() if it.csrc == csrc), None))
+        return self.transport.mids[slot]
 
-    async def free_of(self, csrc: int) -> None:
-        """Returns when `csrc` is heard in no slot. Raises TimeoutError."""
-        await self._until(lambda: "free" if all(slot.csrc != csrc for slot in self.slots.values()) else None)
+    async def free_of(self, csrc: int, mid: str | None = None) -> None:
+        """Returns when `csrc` is heard in no slot, or not in that of `mid`. Raises TimeoutError."""
+        mids = [mid] if mid else self.transport.mids
 
-    async def _until(self, found: Callable[[], str | None]) -> str:
+        def free() -> bool | None:
+            heard = [slot.slot for slot in self.slots.values() if slot.csrc == csrc]
+            return None if any(self.transport.mids[each] in mids for each in heard) else True
+
+        await self._until(free)
+
+    async def _until(self, found: Callable[[], ResultT | None]) -> ResultT:
         async with asyncio.timeout(PATIENCE), self._told:
             while (result := found()) is None:
                 await self._told.wait()
@@ -267,7 +389,7 @@ class AiortcClient:
     async def listen(self, mid: str, seconds: float) -> Samples:
         """The next `seconds` of a slot. Raises TimeoutError."""
         async with asyncio.timeout(PATIENCE + seconds):
-            return await self.ears[mid].listen(seconds)
+            return await self.transport.ears[mid].listen(seconds)
 
     @property
     def frames(self) -> Sequence[FromNode]:
@@ -281,25 +403,51 @@ class AiortcClient:
         frame: FromNode = msgspec.json.decode(await self._socket.recv(), type=FromNode)
         return frame
 
-    async def _read(self) -> None:
+    async def _read(self, socket: websockets.ClientConnection) -> None:
         with suppress(websockets.ConnectionClosed):
             while True:
-                frame = await self._receive()
+                frame: FromNode = msgspec.json.decode(await socket.recv(), type=FromNode)
                 match frame:
                     case Arrived(participant) | Changed(participant):
                         self.participants[str(participant.session_id)] = participant
                     case Departed(session_id):
                         self.participants.pop(str(session_id), None)
                     case Slots(slots):
-                        self.slots |= {each.mid: each for each in slots}
+                        self.slots |= {each.slot: each for each in slots}
+                    case Moved(_, participants, slots):
+                        self.participants = {str(each.session_id): each for each in participants}
+                        self.slots = {each.slot: each for each in slots}
                 async with self._told:
                     self._frames.append(frame)
                     self._told.notify_all()
 
     async def _beat(self) -> None:
-        with suppress(websockets.ConnectionClosed):
-            count = 0
-            while True:
+        count = 0
+        while True:
+            with suppress(websockets.ConnectionClosed):
                 await self.send(Beat(count))
-                count += 1
-                await asyncio.sleep(self.joined.heartbeat_ms / 1000)
+            count += 1
+            await asyncio.sleep(self.joined.heartbeat_ms / 1000)
+
+
+async def heard(listener: AiortcClient, speaker: AiortcClient | int) -> Samples:
+    """A second of what `listener` hears of `speaker` (or of its csrc), which may change its slot before. Raises
+    TimeoutError."""
+    csrc = speaker if isinstance(speaker, int) else speaker.joined.csrc
+    while True:
+        slot = await listener.slot_of(csrc)
+        hearing = asyncio.create_task(_settled(listener, slot))
+        moved = asyncio.create_task(listener.free_of(csrc, slot))
+        try:
+            await asyncio.wait((hearing, moved), return_when=asyncio.FIRST_COMPLETED)
+            if hearing.done():
+                return await hearing
+        finally:
+            hearing.cancel()
+            moved.cancel()
+            await asyncio.gather(hearing, moved, return_exceptions=True)
+
+
+async def _settled(listener: AiortcClient, mid: str) -> Samples:
+    await listener.listen(mid, SETTLING)
+    return await listener.listen(mid, 1)

@@ -44,6 +44,19 @@ class NodeClient:
         assert message["event"] == name, message
         return message
 
+    async def _ask(self, command: str, answer: str) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n".encode())
+        return await self.event(answer)
+
+    async def resume(self) -> dict[str, Any]:
+        """Break the signalling socket and come again. What it was answered."""
+        return await self._ask("resume", "resumed")
+
+    async def renew(self) -> None:
+        """Another transport in place of the present one."""
+        await self._ask("renew", "connected")
+
     async def leave(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()

@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from control_plane.app import build
 from control_plane.ratelimit import Rate
 from control_plane.settings import Settings
-from proto.media import MediaCommand, MediaEvent, SessionEnded, SessionMuted, SessionStarted
+from proto.media import MediaCommand, MediaEvent, SessionChanged, SessionEnded, SessionStarted
 from proto.rest import IceServer
 
 PASSWORD = "correct horse"
@@ -40,6 +40,7 @@ class Pipe:
     node_id: str = "node-1"
     signalling: str = "/voice"
     ice_servers: Sequence[IceServer] = ()
+    stopped: bool = False
     commands: asyncio.Queue[MediaCommand] = field(default_factory=asyncio.Queue)
     _events: asyncio.Queue[MediaEvent | None] = field(default_factory=asyncio.Queue)
 
@@ -54,7 +55,7 @@ class Pipe:
         self._events.put_nowait(SessionStarted(UUID(admission["session_id"]), UUID(channel_id), UUID(user_id)))
 
     def mute(self, admission: dict[str, Any], muted: bool) -> None:
-        self._events.put_nowait(SessionMuted(UUID(admission["session_id"]), muted))
+        self._events.put_nowait(SessionChanged(UUID(admission["session_id"]), muted=muted))
 
     def end(self, admission: dict[str, Any], reason: Any) -> None:
         self._events.put_nowait(SessionEnded(UUID(admission["session_id"]), reason))
@@ -63,6 +64,11 @@ class Pipe:
         self._events.put_nowait(event)
 
     def vanish(self) -> None:
+        self._events.put_nowait(None)
+
+    def stop(self) -> None:
+        """As a node that was asked to."""
+        self.stopped = True
         self._events.put_nowait(None)
 
 
@@ -94,6 +100,12 @@ class Person:
 
     async def post(self, path: str, body: Any = None, status: int = 201) -> Any:
         answer = await self.ask("POST", path, **({} if body is None else {"json": body}))
+        assert answer.status_code == status, answer.text
+        return answer.json() if answer.content else None
+
+    async def does(self, method: str, path: str, body: Any = None, status: int = 204) -> Any:
+        """What the answer says; None if it has no body."""
+        answer = await self.ask(method, path, **({} if body is None else {"json": body}))
         assert answer.status_code == status, answer.text
         return answer.json() if answer.content else None
 

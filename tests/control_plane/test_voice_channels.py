@@ -5,10 +5,20 @@ from uuid import UUID
 
 import jwt
 import pytest
+from structlog.testing import capture_logs
 
 from control_plane.voice.grants import Grants
 from proto.ids import make_id
-from proto.media import EndSession, SessionStarted
+from proto.media import (
+    DeafenSession,
+    EndSession,
+    MediaCommand,
+    MoveSession,
+    MuteSession,
+    SessionChanged,
+    SessionMoved,
+    SessionStarted,
+)
 from proto.rest import IceServer
 from tests.control_plane.support import Gateway, Person, Running, in_process, settings_for
 
@@ -45,7 +55,7 @@ async def next_voice_state(gateway: Gateway) -> tuple[dict[str, Any], bool]:
     return change["state"], change["present"]
 
 
-async def command(live: Running) -> EndSession:
+async def command(live: Running) -> MediaCommand:
     async with asyncio.timeout(5):
         return await live.pipe.commands.get()
 
@@ -191,6 +201,134 @@ async def test_a_stranger_in_a_room_is_put_out(live: Running, ann: Person, loung
 async def test_nobody_talks_in_a_text_channel(live: Running, ann: Person, server: dict[str, Any]) -> None:
     problem = await ann.post(f"/channels/{await ann.channel(server)}/join", status=400)
     assert problem["code"] == "not_a_voice_channel"
+
+
+# What the owner may do to those who are there
+
+
+@pytest.fixture
+async def spoken(live: Running, bob: Person, lounge: str) -> dict[str, Any]:
+    """Bob's admission to the lounge, in which he is."""
+    admission = await join(bob, lounge)
+    async with live.online(bob) as gateway:
+        live.pipe.start(admission, lounge, bob.user_id)
+        await next_voice_state(gateway)
+    return admission
+
+
+async def test_the_owner_mutes_and_deafens_and_it_is_announced_once_the_node_has_done_it(
+    live: Running, ann: Person, bob: Person, lounge: str, spoken: dict[str, Any]
+) -> None:
+    session, path = UUID(spoken["session_id"]), f"/channels/{lounge}/participants/{bob.user_id}"
+    async with live.online(ann) as hers:
+        await ann.does("PATCH", path, {"server_muted": True, "server_deafened": True})
+        assert await command(live) == MuteSession(session, True)
+        assert await command(live) == DeafenSession(session, True)
+        (state,) = await bob.get(f"/channels/{lounge}/participants")
+        assert not state["server_muted"]
+        live.pipe.report(SessionChanged(session, deafened=True, server_muted=True, server_deafened=True))
+        state, present = await next_voice_state(hers)
+        assert present
+        assert [state[each] for each in FLAGS] == [False, True, True, True]
+        assert await bob.get(f"/channels/{lounge}/participants") == [state]
+        await ann.does("PATCH", path, {"server_muted": False})
+        assert await command(live) == MuteSession(session, False)
+        await ann.does("PATCH", path, {})
+        assert live.pipe.commands.empty()
+
+
+FLAGS = ("muted", "deafened", "server_muted", "server_deafened")
+
+
+async def test_who_was_muted_by_the_server_is_so_when_it_comes_again(
+    live: Running, ann: Person, bob: Person, lounge: str, spoken: dict[str, Any]
+) -> None:
+    path = f"/channels/{lounge}/participants/{bob.user_id}"
+    await ann.does("PATCH", path, {"server_muted": True})
+    await command(live)
+    live.pipe.end(spoken, "left")
+    async with live.online(ann) as hers:
+        again = await join(bob, lounge)
+        live.pipe.start(again, lounge, bob.user_id)
+        await next_voice_state(hers)
+        assert await command(live) == MuteSession(UUID(again["session_id"]), True)
+
+
+async def test_the_owner_moves_a_member_to_another_voice_channel(
+    live: Running, ann: Person, bob: Person, server: dict[str, Any], lounge: str, spoken: dict[str, Any]
+) -> None:
+    session, stage = UUID(spoken["session_id"]), await another(ann, server, "video")
+    async with live.online(ann) as hers:
+        await ann.does("PATCH", f"/channels/{lounge}/participants/{bob.user_id}", {"channel_id": stage})
+        assert await command(live) == MoveSession(session, UUID(stage))
+        live.pipe.report(SessionMoved(session, UUID(stage)))
+        state, present = await next_voice_state(hers)
+        assert present
+        assert (state["session_id"], state["channel_id"]) == (spoken["session_id"], stage)
+    assert await bob.get(f"/channels/{lounge}/participants") == []
+    assert await bob.get(f"/channels/{stage}/participants") == [state]
+
+
+async def another(person: Person, server: dict[str, Any], kind: str) -> str:
+    made = await person.post(f"/servers/{server['server_id']}/channels", {"name": "stage", "type": kind})
+    return str(made["channel_id"])
+
+
+async def test_the_owner_disconnects_a_member(
+    live: Running, ann: Person, bob: Person, lounge: str, spoken: dict[str, Any]
+) -> None:
+    async with live.online(ann) as hers:
+        await ann.does("DELETE", f"/channels/{lounge}/participants/{bob.user_id}")
+        assert await command(live) == EndSession(UUID(spoken["session_id"]), "removed")
+        state, present = await next_voice_state(hers)
+        assert (state["user_id"], present) == (bob.user_id, False)
+        problem = await ann.does("DELETE", f"/channels/{lounge}/participants/{bob.user_id}", status=404)
+        assert problem["code"] == "unknown_participant"
+
+
+@pytest.mark.parametrize(("method", "body"), [("PATCH", {"server_muted": True}), ("DELETE", None)])
+async def test_only_the_owner_may_and_strangers_see_nothing(
+    live: Running, ann: Person, bob: Person, lounge: str, spoken: dict[str, Any], method: str, body: Any
+) -> None:
+    path, stranger = f"/channels/{lounge}/participants/{bob.user_id}", await live.sign_up("eve")
+    assert (await bob.does(method, path, body, 403))["code"] == "missing_permissions"
+    assert (await stranger.does(method, path, body, 404))["code"] == "unknown_channel"
+    elsewhere = f"/channels/{lounge}/participants/{stranger.user_id}"
+    assert (await ann.does(method, elsewhere, body, 404))["code"] == "unknown_participant"
+    assert live.pipe.commands.empty()
+
+
+async def test_nobody_is_moved_where_it_could_not_go_itself(
+    live: Running, ann: Person, bob: Person, server: dict[str, Any], lounge: str, spoken: dict[str, Any]
+) -> None:
+    path, other = f"/channels/{lounge}/participants/{bob.user_id}", await ann.new_server("Away")
+    hidden = await (eve := await live.sign_up("eve")).channel(await eve.new_server(), "voice")
+    for target, status, code in (
+        (await ann.channel(server), 400, "not_a_voice_channel"),
+        (await ann.channel(other, "voice"), 404, "unknown_channel"),
+        (hidden, 404, "unknown_channel"),
+        (str(make_id(1_800_000_000_000, 0, 0)), 404, "unknown_channel"),
+    ):
+        problem = await ann.does("PATCH", path, {"server_muted": True, "channel_id": target}, status)
+        assert problem["code"] == code
+    assert live.pipe.commands.empty(), "and nothing else of the change was made"
+
+
+# The node, and the lack of one
+
+
+@pytest.mark.parametrize(("stopped", "level"), [(True, "info"), (False, "warning")])
+async def test_only_a_node_that_was_not_asked_to_stop_is_a_warning(
+    live: Running, ann: Person, lounge: str, stopped: bool, level: str
+) -> None:
+    async with live.online(ann) as hers:
+        live.pipe.start(await join(ann, lounge), lounge, ann.user_id)
+        await next_voice_state(hers)
+        with capture_logs() as logs:
+            (live.pipe.stop if stopped else live.pipe.vanish)()
+            _, present = await next_voice_state(hers)
+        assert not present
+        assert [each["log_level"] for each in logs if each["event"].startswith("media node")] == [level]
 
 
 async def test_without_a_node_voice_is_a_503_and_the_rest_works(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 from control_plane.voice.grants import KEY_FILE, Grants, KeyUnusable
 from control_plane.voice.sessions import MAX_STAY, PENDING, Announce, VoiceSession, VoiceSessions
 from proto.ids import EPOCH_MS, ChannelId, ServerId, SessionId, UserId, make_id
-from proto.media import EndSession, SessionMuted, SessionStarted
+from proto.media import DeafenSession, EndSession, MuteSession, SessionChanged, SessionMoved, SessionStarted
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SERVER, CHANNEL = ServerId(make_id(EPOCH_MS, 1, 0)), ChannelId(make_id(EPOCH_MS, 2, 0))
+STAGE = ChannelId(make_id(EPOCH_MS, 4, 0))
 ANN = UserId(make_id(EPOCH_MS, 3, 0))
 
 
@@ -59,7 +61,7 @@ def test_a_start_that_is_repeated_says_nothing_new() -> None:
     sessions.admit(session(1))
     assert start(sessions, session(1)) == [Announce(session(1), present=True)]
     assert start(sessions, session(1)) == []
-    assert sessions.muted(SessionMuted(session(1).session_id, False)) == []
+    assert sessions.changed(SessionChanged(session(1).session_id)) == []
 
 
 def test_of_a_users_sessions_the_last_to_start_stays() -> None:
@@ -70,6 +72,48 @@ def test_of_a_users_sessions_the_last_to_start_stays() -> None:
     start(sessions, session(1))
     start(sessions, session(3))
     assert [each.session_id for each in sessions.in_server(SERVER)] == [session(3).session_id]
+
+
+def test_a_report_that_changes_nothing_is_not_announced() -> None:
+    sessions = VoiceSessions()
+    sessions.admit(session(1))
+    start(sessions, session(1))
+    changed = SessionChanged(session(1).session_id, server_muted=True)
+    assert sessions.changed(changed) == [Announce(replace(session(1), server_muted=True), present=True)]
+    assert sessions.changed(changed) == []
+    assert sessions.moved(SessionMoved(session(1).session_id, CHANNEL)) == []
+    assert sessions.changed(SessionChanged(session(2).session_id, muted=True)) == []
+
+
+def test_a_session_that_was_moved_before_it_started_is_where_the_node_says() -> None:
+    sessions = VoiceSessions()
+    sessions.admit(session(1))
+    sessions.started(SessionStarted(session(1).session_id, STAGE, ANN, deafened=True), NOW)
+    assert sessions.of(ANN, CHANNEL) is None
+    assert sessions.of(ANN, STAGE) == replace(session(1), channel_id=STAGE, deafened=True)
+
+
+def test_what_the_owner_did_to_a_member_holds_for_its_later_sessions_on_that_server_alone() -> None:
+    sessions = VoiceSessions()
+    sessions.admit(session(1))
+    start(sessions, session(1))
+    sessions.sanction(session(1), muted=True, deafened=True)
+    sessions.sanction(session(1), deafened=False)
+    for number, server, enforced in ((2, SERVER, [True]), (3, ServerId(make_id(EPOCH_MS, 9, 0)), [])):
+        sessions.admit(replace(session(number), server_id=server))
+        commands = [each for each in start(sessions, session(number)) if isinstance(each, MuteSession | DeafenSession)]
+        assert commands == [MuteSession(session(number).session_id, each) for each in enforced]
+    sessions.sanction(session(2), muted=False)
+    sessions.admit(session(4))
+    assert start(sessions, session(4))[-1] == Announce(session(4), present=True)
+
+
+def test_the_last_command_counts_though_the_first_was_not_answered_yet() -> None:
+    sessions = VoiceSessions()
+    sessions.admit(session(1))
+    start(sessions, session(1))
+    sessions.sanction(session(1), muted=True)
+    assert sessions.sanction(session(1), muted=False) == [MuteSession(session(1).session_id, False)]
 
 
 def test_the_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

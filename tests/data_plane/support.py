@@ -103,6 +103,16 @@ class Running:
             await asyncio.sleep(0.02)
         return self.gauges
 
+    async def detached(self) -> None:
+        """Returns when there are fewer sockets than stays. Raises TimeoutError."""
+        async with asyncio.timeout(PATIENCE):
+            while self.gauges["sockets"] >= self.gauges["stays"]:
+                await asyncio.sleep(0.01)
+
+    def may_resume_within(self, seconds: float) -> None:
+        """In place of `RESUME_SECONDS`, for what breaks from now on."""
+        self.node._directory._resume_seconds = seconds
+
     def small_buffers(self) -> None:
         """The kernel keeps little for clients that do not read, of those who come from now on."""
         self.server.servers[0].sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)

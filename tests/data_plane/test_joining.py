@@ -25,8 +25,9 @@ AN_OFFER = offer("chromium")
 
 
 def unchanged(before: dict[str, int], after: dict[str, int]) -> bool:
-    """Apart from the clock of the worker and sockets that are still closing."""
-    return {**before, "worker_cpu_ns": 0, "sockets": 0} == {**after, "worker_cpu_ns": 0, "sockets": 0}
+    """Apart from the clocks of the workers and sockets that are still closing."""
+    rest = [{k: v for k, v in each.items() if k != "sockets" and "cpu_ns" not in k} for each in (before, after)]
+    return rest[0] == rest[1]
 
 
 async def answer(here: Running, frame: Any) -> FromNode:
@@ -54,7 +55,7 @@ async def test_a_good_grant_and_a_good_offer_are_answered(here: Running) -> None
     assert joined.session_id == admitted.sid
     assert [each.user_id for each in joined.participants] == [admitted.sub]
     assert joined.answer.count("m=audio 9 ") == 9
-    assert await here.freed() == FREE
+    assert (joined.slots, joined.participants[0].csrc) == ([], joined.csrc)
 
 
 GRANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -80,6 +81,7 @@ async def test_the_grant_comes_before_everything_else(here: Running) -> None:
 
 async def test_a_grant_works_once(here: Running) -> None:
     grant = here.grant()
+    here.may_resume_within(0)
     assert isinstance(await answer(here, Join(grant, AN_OFFER)), Joined)
     assert await here.freed() == FREE
     assert await refused(here, Join(grant, AN_OFFER)) == "used_grant"
@@ -222,12 +224,12 @@ async def test_a_flood_of_frames_ends_the_stay(here: Running) -> None:
     assert await here.freed() == FREE
 
 
-async def test_a_silent_client_is_lost(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_socket_of_a_silent_client_is_closed(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signalling, "SILENCE", 0.2)
     async with here.socket() as socket:
         await joined(here, socket)
-        assert await socket.rest() == [Ended("lost")]
-    assert await here.freed() == FREE
+        assert await socket.rest() == []
+    assert here.gauges["stays"] == 1, "it may come again"
 
 
 async def test_a_socket_on_which_nobody_joins_is_closed(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +242,7 @@ async def test_a_socket_on_which_nobody_joins_is_closed(here: Running, monkeypat
 async def test_a_client_that_does_not_read_is_lost(here: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signalling, "SEND_WITHIN", 0.2)
     monkeypatch.setattr(signalling, "FRAMES_PER_WINDOW", 10**9)
+    here.may_resume_within(0)
     here.small_buffers()
     async with here.socket(receive_buffer=4096) as socket:
         started = await joined(here, socket)
@@ -256,6 +259,7 @@ async def test_a_client_that_does_not_read_is_lost(here: Running, monkeypatch: p
 async def test_hundreds_can_be_in_the_room(here: Running) -> None:
     """Each a socket with a peer that never connects, so that nobody is told of anybody."""
     room, crowd = uuid4(), 100
+    here.may_resume_within(0)
     async with AsyncExitStack() as stack:
         csrcs = set()
         for _ in range(crowd):
@@ -274,7 +278,7 @@ async def test_hundreds_can_be_in_the_room(here: Running) -> None:
 
 async def test_an_announced_address_is_offered_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running(NodeSettings(("127.0.0.1",), announce=("203.0.113.7", "2001:db8::7"))) as here:
-        port = here.node.engine.addresses[0][1]
+        port = here.node.engine.addresses[0][0][1]
         assert here.node.announced == [f"203.0.113.7:{port}", f"[2001:db8::7]:{port}"]
         frame = await answer(here, Join(here.grant(), AN_OFFER))
         assert isinstance(frame, Joined)

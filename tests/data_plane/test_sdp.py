@@ -58,12 +58,12 @@ def answer(parsed: Offer, slots: int = 8) -> str:
             ufrag="ufrag",
             password="password" * 4,
             fingerprint=FINGERPRINT,
-            candidates=CANDIDATES,
             cname="cname",
             source_mid=None if microphone is None else microphone.mid,
             slot_ssrcs={line.mid: 1000 + n for n, line in enumerate(receiving)},
             session=1,
         ),
+        CANDIDATES,
     )
 
 

@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
 import numpy as np
@@ -185,8 +185,10 @@ def wait_for(engine: Engine, kind: type[EventT], peer: int) -> EventT:
 
 
 def join(engine: Engine, peer: int, room: int = 1, *, client: Client | None = None, **changes: Any) -> Client:
-    client = client or Client(f"{peer}", engine.addresses[0])
-    engine.add_peer(room=room, peer=peer, config=client.describe(**changes))
+    client = client or Client(f"{peer}", engine.addresses[0][0])
+    worker = engine.add_peer(room=room, peer=peer, config=client.describe(**changes))
+    if client.address not in engine.addresses[worker]:
+        client.address = engine.addresses[worker][0]
     client.check()
     client.handshake()
     wait_for(engine, Event.Connected, peer)
@@ -220,7 +222,7 @@ def is_free(address: tuple[str, int]) -> bool:
 
 def test_all_addresses_share_a_free_port() -> None:
     engine = Engine(addresses=["127.0.0.1", "127.0.0.2"])
-    (first, port), (second, same) = engine.addresses
+    (first, port), (second, same) = engine.addresses[0]
     assert (first, second) == ("127.0.0.1", "127.0.0.2")
     assert port == same != 0
     engine.close()
@@ -228,7 +230,7 @@ def test_all_addresses_share_a_free_port() -> None:
 
 def test_an_address_that_cannot_be_bound_is_an_error_of_the_operating_system(engine: Engine) -> None:
     with pytest.raises(OSError, match="in use"):
-        Engine(addresses=["127.0.0.1"], port=engine.addresses[0][1])
+        Engine(addresses=["127.0.0.1"], port=engine.addresses[0][0][1])
     with pytest.raises(OSError, match="assign"):
         Engine(addresses=["192.0.2.1"])
 
@@ -241,10 +243,10 @@ def test_a_list_that_is_not_one_of_addresses_is_refused(addresses: list[str]) ->
 
 def test_closing_frees_the_port_and_may_be_repeated() -> None:
     engine = Engine(addresses=["127.0.0.1"])
-    assert not is_free(engine.addresses[0])
+    assert not is_free(engine.addresses[0][0])
     engine.close()
     engine.close()
-    assert is_free(engine.addresses[0])
+    assert is_free(engine.addresses[0][0])
     with pytest.raises(RuntimeError, match="closed"):
         engine.counters()
     assert engine.drain() == []
@@ -253,7 +255,7 @@ def test_closing_frees_the_port_and_may_be_repeated() -> None:
 
 def test_an_engine_that_is_forgotten_closes_itself() -> None:
     engine = Engine(addresses=["127.0.0.1"])
-    (address,) = engine.addresses
+    ((address,),) = engine.addresses
     del engine
     gc.collect()
     assert is_free(address)
@@ -272,7 +274,7 @@ def test_closing_says_goodbye_to_the_peers() -> None:
 
 
 def test_a_description_that_cannot_be_served_is_refused(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     refused: list[tuple[str, dict[str, Any]]] = [
         ("sha-256 or stronger", {"fingerprints": []}),
         ("sha-256 or stronger", {"fingerprints": [("sha-1", bytes(20))]}),
@@ -298,7 +300,7 @@ def test_a_description_that_cannot_be_served_is_refused(engine: Engine) -> None:
 
 
 def test_handles_and_user_fragments_are_unique(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     with pytest.raises(ValueError, match="exists"):
         engine.add_peer(room=1, peer=1, config=client.describe(local_ufrag="other"))
@@ -316,7 +318,7 @@ def test_handles_and_user_fragments_are_unique(engine: Engine) -> None:
 def test_a_client_connects_and_the_room_hears_it(
     engine: Engine, profile: bytes, certificate: Certificate, active: bool
 ) -> None:
-    talker = Client("1", engine.addresses[0], certificate, profile, active)
+    talker = Client("1", engine.addresses[0][0], certificate, profile, active)
     join(engine, 1, client=talker, source=microphone(csrc=5))
     assert talker.fingerprint == engine.fingerprint
     assert talker.ssl.get_selected_srtp_profile() == profile
@@ -333,21 +335,21 @@ def test_a_client_connects_and_the_room_hears_it(
 
 def test_people_on_different_addresses_hear_each_other() -> None:
     engine = Engine(addresses=["127.0.0.1", "::1"])
-    talker = join(engine, 1, client=Client("1", engine.addresses[0]), source=microphone(csrc=5))
-    listener = join(engine, 2, client=Client("2", engine.addresses[1]), slots=[speaker(ssrc=77)])
+    talker = join(engine, 1, client=Client("1", engine.addresses[0][0]), source=microphone(csrc=5))
+    listener = join(engine, 2, client=Client("2", engine.addresses[0][1]), slots=[speaker(ssrc=77)])
     talker.say(0, ssrc=1005)
     assert struct.unpack_from("!II", listener.hear(), 8) == (77, 5)
     engine.close()
 
 
 def test_the_engine_prefers_gcm(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0], profiles=b":".join(reversed(PROFILES)))
+    client = Client("1", engine.addresses[0][0], profiles=b":".join(reversed(PROFILES)))
     join(engine, 1, client=client)
     assert client.ssl.get_selected_srtp_profile() == b"SRTP_AEAD_AES_128_GCM"
 
 
 def test_a_handshake_may_begin_before_an_address_is_nominated(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check(nominate=False)
     client.handshake()
@@ -356,7 +358,7 @@ def test_a_handshake_may_begin_before_an_address_is_nominated(engine: Engine) ->
 
 
 def test_a_certificate_that_was_not_promised_closes_the_peer(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe(fingerprints=[("sha-256", bytes(32))]))
     client.check()
     with pytest.raises(SSL.Error):
@@ -366,7 +368,7 @@ def test_a_certificate_that_was_not_promised_closes_the_peer(engine: Engine) -> 
 
 
 def test_a_client_without_srtp_closes_the_peer(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0], profiles=b"")
+    client = Client("1", engine.addresses[0][0], profiles=b"")
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check()
     with pytest.raises((SSL.Error, KeyError)):
@@ -403,7 +405,7 @@ def test_a_removed_peer_is_told_and_leaves_nothing(engine: Engine) -> None:
 
 
 def test_a_peer_removed_in_mid_handshake_leaves_nothing(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check()
     with pytest.raises(SSL.WantReadError):
@@ -415,20 +417,235 @@ def test_a_peer_removed_in_mid_handshake_leaves_nothing(engine: Engine) -> None:
     assert set(gauges(engine).values()) == {0}
 
 
+# Connections (RFC 6544, RFC 4571)
+
+
+class TcpClient(Client):
+    """The same client behind a network that lets nothing pass but TCP. It writes in pieces of `piece` bytes."""
+
+    def __init__(self, name: str, address: tuple[str, int], piece: int = 65536) -> None:
+        super().__init__(name, address)
+        self.tcp = socket.create_connection(address, timeout=PATIENCE)
+        self.piece = piece
+
+    def send(self, datagram: bytes) -> None:
+        framed = struct.pack("!H", len(datagram)) + datagram
+        for start in range(0, len(framed), self.piece):
+            self.tcp.sendall(framed[start : start + self.piece])
+
+    def receive(self, *, stun: bool = False, dtls: bool = False, rtp: bool = False) -> bytes:
+        while True:
+            (length,) = struct.unpack("!H", self._exactly(2))
+            datagram = self._exactly(length)
+            first = datagram[0]
+            is_rtp = 128 <= first < 192 and not 192 <= datagram[1] < 224
+            if (stun and first < 4) or (dtls and 20 <= first < 64) or (rtp and is_rtp):
+                return datagram
+
+    def _exactly(self, length: int) -> bytes:
+        got = b""
+        while len(got) < length:
+            piece = self.tcp.recv(length - len(got))
+            if not piece:
+                raise EOFError
+            got += piece
+        return got
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Waits until the other side has done something."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("piece", [65536, 1])
+def test_a_call_over_tcp_is_like_any_other(engine: Engine, piece: int) -> None:
+    address = engine.addresses[0][0]
+    slots = [speaker(ssrc=77)]
+    inside = TcpClient("1", address, piece)
+    join(engine, 1, client=inside, source=microphone(csrc=1), slots=slots)
+    outside = join(engine, 2, client=Client("2", address), source=microphone(csrc=2), slots=slots)
+    for index in range(20):
+        inside.say(index, ssrc=1001)
+        assert struct.unpack_from("!I", outside.hear(), 12) == (1,)
+        outside.say(index, ssrc=1002)
+        assert struct.unpack_from("!I", inside.hear(), 12) == (2,)
+    assert engine.counters()["tcp_connections"] == 1
+    # From TCP to UDP and back: the path that it nominates last.
+    inside.tcp.close()
+    outside.say(20, ssrc=1002)
+    again = TcpClient("1", address)
+    again.inbound = inside.inbound
+    again.check()
+    outside.say(21, ssrc=1002)
+    assert struct.unpack_from("!I", again.hear(), 12) == (2,)
+
+
+@pytest.mark.parametrize("framed", [b"\xff\xff", struct.pack("!H", 1501) + bytes(20), b"GET / HTTP/1.1\r\n\r\n"])
+def test_what_is_no_frame_ends_its_connection(engine: Engine, framed: bytes) -> None:
+    with socket.create_connection(engine.addresses[0][0], timeout=PATIENCE) as connection:
+        connection.sendall(framed)
+        assert is_closed(connection)
+    assert engine.counters()["tcp_connections"] == 0
+
+
+def test_one_address_has_few_connections_without_a_check_and_members_are_not_among_them(engine: Engine) -> None:
+    address = engine.addresses[0][0]
+    member = join(engine, 1, client=TcpClient("1", address), source=microphone(csrc=1), slots=[speaker(ssrc=77)])
+    strangers = [socket.create_connection(address, timeout=PATIENCE) for _ in range(100)]
+    assert all(is_closed(each) for each in strangers[32:])
+    counters = engine.counters()
+    assert (counters["tcp_connections"], counters["drop_tcp_refused"]) == (33, 68)
+    member.check()
+    for each in strangers:
+        each.close()
+
+
+def test_who_does_not_read_is_sent_no_more_than_a_second_and_harms_nobody(engine: Engine) -> None:
+    address = engine.addresses[0][0]
+    talker = join(engine, 1, source=microphone(csrc=1))
+    deaf = TcpClient("2", address)
+    deaf.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    join(engine, 2, client=deaf, slots=[speaker(ssrc=77)])
+    listener = join(engine, 3, slots=[speaker(ssrc=77)])
+    index = 0
+    while engine.counters()["drop_send_full"] == 0:
+        for _ in range(50):
+            talker.say(index, ssrc=1001)
+            listener.hear()
+            index += 1
+        sleep(0.08)  # nearly as fast as a member may send
+
+
+# Several workers
+
+
+@pytest.fixture
+def two_workers() -> Iterator[Engine]:
+    """Whose rooms are spread from their third peer on."""
+    engine = Engine(addresses=["127.0.0.1"], workers=2, spread_above=2)
+    yield engine
+    engine.close()
+
+
+def test_each_worker_has_a_port_of_its_own_and_the_ports_follow_each_other_when_the_first_is_given() -> None:
+    engine = Engine(addresses=["127.0.0.1"], workers=2)
+    ((_, first),), ((_, second),) = engine.addresses
+    assert first != second
+    engine.close()
+    engine = Engine(addresses=["127.0.0.1"], workers=3, port=47_310)
+    assert [port for ((_, port),) in engine.addresses] == [47_310, 47_311, 47_312]
+    engine.close()
+    with pytest.raises(OSError, match="too many"):
+        Engine(addresses=["127.0.0.1"], workers=3, port=65_534)
+
+
+def test_a_room_that_is_spread_over_workers_is_one_room(two_workers: Engine) -> None:
+    engine = two_workers
+    members = {peer: join(engine, peer, source=microphone(csrc=peer), slots=[speaker(ssrc=77)]) for peer in range(1, 5)}
+    rows = engine.statistics()
+    assert set(rows["worker"]) == {0, 1}
+    assert engine.counters()["rooms"] == 1
+    for talker in members:
+        members[talker].say(talker, ssrc=1000 + talker)
+        for listener in set(members) - {talker}:
+            packet = members[listener].hear()
+            assert struct.unpack_from("!I", packet, 12) == (talker,), "its CSRC"
+        # It gives up its slot, so that the next is heard at once: these listeners have one.
+        engine.set_muted(talker, True)
+        for listener in set(members) - {talker}:
+            assert [members[listener].hear()[-3:] for _ in range(3)] == [b"\xf8\xff\xfe"] * 3
+    for peer in members:
+        engine.remove_peer(peer)
+    deadline = monotonic() + PATIENCE  # the other worker's note to the room's home is still on its way
+    while set(gauges(engine).values()) != {0}:
+        assert monotonic() < deadline
+
+
+def test_who_moves_to_a_room_of_another_worker_keeps_its_transport(two_workers: Engine) -> None:
+    engine = two_workers
+    here = join(engine, 1, room=1, source=microphone(csrc=1), slots=[speaker(ssrc=77)])
+    there = join(engine, 2, room=2, source=microphone(csrc=2), slots=[speaker(ssrc=77)])
+    assert sorted(engine.statistics()["worker"]) == [0, 0, 1, 1]
+    engine.move_peer(1, 2)
+    assert set(engine.statistics()["room"]) == {2}
+    here.say(0, ssrc=1001)
+    assert struct.unpack_from("!I", there.hear(), 12) == (1,)
+    there.say(0, ssrc=1002)
+    assert struct.unpack_from("!I", here.hear(), 12) == (2,)
+
+
+def test_a_worker_that_panics_takes_no_other_down_and_its_peers_are_told(two_workers: Engine) -> None:
+    engine = two_workers
+    doomed = join(engine, 1, room=1, source=microphone(csrc=1), slots=[speaker(ssrc=77)])
+    safe = [join(engine, peer, room=2, source=microphone(csrc=peer), slots=[speaker(ssrc=77)]) for peer in (2, 3)]
+    worker = engine.addresses.index([doomed.address])
+    engine._panic_worker(worker)
+    assert wait_for(engine, Event.Closed, 1).reason == "failed"
+    safe[0].say(0, ssrc=1002)
+    assert struct.unpack_from("!I", safe[1].hear(), 12) == (2,)
+    counters = engine.counters()
+    assert (counters["worker_restarts"], counters["peers"], counters["workers"]) == (1, 2, 2)
+    # In the same place is another worker, which takes peers.
+    back = join(engine, 4, room=1, source=microphone(csrc=4), slots=[speaker(ssrc=77)])
+    assert engine.addresses.index([back.address]) == worker
+    assert sorted(set(engine.statistics()["peer"])) == [2, 3, 4]
+
+
+def test_a_spread_room_lives_on_when_its_home_panics(two_workers: Engine) -> None:
+    engine = two_workers
+    members = {peer: join(engine, peer, source=microphone(csrc=peer), slots=[speaker(ssrc=77)]) for peer in range(1, 5)}
+    by_worker = [[peer for peer, client in members.items() if client.address == at] for (at,) in engine.addresses]
+    engine._panic_worker(0)
+    wait_for(engine, Event.Closed, by_worker[0][-1])
+    first, second = by_worker[1]
+    members[first].say(0, ssrc=1000 + first)
+    assert struct.unpack_from("!I", members[second].hear(), 12) == (first,)
+    back = join(engine, 9, source=microphone(csrc=9), slots=[speaker(ssrc=77)])
+    members[first].say(1, ssrc=1000 + first)
+    assert struct.unpack_from("!I", back.hear(), 12) == (first,)
+
+
+def test_a_worker_that_panics_again_and_again_is_a_failure(two_workers: Engine) -> None:
+    with pytest.raises(RuntimeError, match="media-1 thread failed: a worker panicked: asked to"):
+        _panic_six_times(two_workers)
+
+
+def _panic_six_times(engine: Engine) -> None:
+    restarts = 0
+    for _ in range(6):
+        engine._panic_worker(1)
+        while (counted := _restarts(engine)) == restarts:
+            pass
+        restarts = counted
+
+
+def _restarts(engine: Engine) -> int:
+    """Asked again while the worker that was asked is being replaced."""
+    while True:
+        try:
+            return engine.counters()["worker_restarts"]
+        except RuntimeError as error:
+            if "restarted" not in str(error):
+                raise
+
+
 # Strangers
 
 
 def test_strangers_leave_nothing_but_counted_drops(engine: Engine) -> None:
-    member = Client("1", engine.addresses[0])
+    member = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=member.describe())
     before = gauges(engine)
-    stranger = Client("1", engine.addresses[0])
+    stranger = Client("1", engine.addresses[0][0])
     for first in range(256):
         stranger.send(bytes([first]) + os.urandom(40))
     stranger.send(b"")
     stranger.send(bytes(1501))
     stranger.check("a wrong password")
-    Client("2", engine.addresses[0]).check("whatever")
+    Client("2", engine.addresses[0][0]).check("whatever")
     with pytest.raises(SSL.WantReadError):
         stranger.ssl.do_handshake()
     stranger.flush()
@@ -448,7 +665,9 @@ def test_strangers_leave_nothing_but_counted_drops(engine: Engine) -> None:
 
 def test_statistics_have_a_row_a_peer_a_source_and_a_slot(engine: Engine) -> None:
     assert len(engine.statistics()) == 0
-    talker = join(engine, 2**62 + 1, room=2**63 - 1, client=Client("1", engine.addresses[0]), source=microphone(csrc=5))
+    talker = join(
+        engine, 2**62 + 1, room=2**63 - 1, client=Client("1", engine.addresses[0][0]), source=microphone(csrc=5)
+    )
     listener = join(engine, 2, room=2**63 - 1, slots=[speaker(ssrc=77)])
     talker.say(0, ssrc=1005, level=33)
     heard = len(listener.hear())
@@ -467,7 +686,7 @@ def test_statistics_have_a_row_a_peer_a_source_and_a_slot(engine: Engine) -> Non
 
 
 def test_counters_are_totals_and_the_worker_says_what_it_costs(engine: Engine) -> None:
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check()
     counters = engine.counters()
@@ -483,7 +702,7 @@ def test_the_descriptor_is_readable_while_events_wait(engine: Engine) -> None:
         return select.select([engine.event_fd], [], [], 0)[0] != []
 
     assert not readable()
-    client = Client("1", engine.addresses[0])
+    client = Client("1", engine.addresses[0][0])
     engine.add_peer(room=1, peer=1, config=client.describe())
     client.check()
     client.handshake()

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, BrowserContext, async_playwright
 from control_plane.settings import Settings
 from tests.control_plane.support import Person, Running, running, settings_for
 from tests.end_to_end.browser import ARGUMENTS, executable
-from tests.web.scripted_node import ScriptedNode
+from tests.web.scripted_node import FAR_SIDE, ScriptedNode
 from tests.web.visitor import Visitor
 
 # Who may use the microphone is what some of these tests are about.
@@ -37,6 +37,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest_asyncio.fixture(loop_scope="session")
 async def node(chromium: Browser) -> AsyncIterator[ScriptedNode]:
     page = await chromium.new_page()
+    await page.add_script_tag(content=FAR_SIDE)
     yield ScriptedNode(page)
     await page.context.close()
 

@@ -5,7 +5,9 @@ real node is met in tests/end_to_end.
 """
 
 import asyncio
+import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,45 +16,34 @@ from playwright.async_api import Page
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-ANSWER = """
-async (offer) => {
-  const far = new RTCPeerConnection();
-  (window.connections ??= []).push(far);
-  await far.setRemoteDescription({ type: "offer", sdp: offer });
-  await far.setLocalDescription();
-  if (far.iceGatheringState !== "complete") {
-    await new Promise((resolve) => {
-      far.onicegatheringstatechange = () => far.iceGatheringState === "complete" && resolve();
-    });
-  }
-  return far.localDescription.sdp;
-}
-"""
+FAR_SIDE = Path(__file__).with_name("far_side.js").read_text()
+OWN_CSRC = 7
 
-# How loud the latest connection's microphone is, 0 to 1, after a moment.
-LEVEL = """
-async () => {
-  const receiver = window.connections.at(-1).getReceivers()[0];
-  const stats = [...(await receiver.getStats()).values()].find(({ type }) => type === "inbound-rtp");
-  return stats?.audioLevel ?? 0;
-}
-"""
+
+def fingerprint(offer: str) -> str:
+    return re.findall(r"a=fingerprint:(.+)", offer)[0].strip()
+
+
+def ufrag(offer: str) -> str:
+    return re.findall(r"a=ice-ufrag:(.+)", offer)[0].strip()
 
 
 class Stay:
-    """One client at the node. `frames` is what it said, beats left out."""
+    """One client at the node. `frames` is what it said, beats left out; `gone`: its last socket has closed."""
 
-    def __init__(self, socket: WebSocket, join: dict[str, Any]) -> None:
+    def __init__(self, page: Page, socket: WebSocket, join: dict[str, Any]) -> None:
         claims = jwt.decode(join["grant"], options={"verify_signature": False})
         self.session_id, self.user_id = claims["sid"], claims["sub"]
         self.channel_id = UUID(claims["room"])
         self.offer: str = join["offer"]
+        self.token = str(uuid4())
         self.frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.gone = asyncio.Event()
-        self._socket = socket
+        self.socket = socket
+        self._page = page
 
     async def send(self, **frame: Any) -> None:
-        await self._socket.send_json(frame)
+        await self.socket.send_json(frame)
 
     async def said(self, op: str) -> dict[str, Any]:
         """The next frame, which has to be an `op`."""
@@ -61,22 +52,35 @@ class Stay:
         assert frame["op"] == op, frame
         return frame
 
-    def participant(self, csrc: int = 7, *, muted: bool = False) -> dict[str, Any]:
-        return {"session_id": self.session_id, "user_id": self.user_id, "csrc": csrc, "muted": muted}
+    def participant(self, csrc: int = OWN_CSRC, **how: bool) -> dict[str, Any]:
+        return ScriptedNode.somebody(self.user_id, csrc, **how) | {"session_id": self.session_id}
 
     async def hang_up(self) -> None:
-        await self._socket.close()
+        await self.socket.close()
+
+    async def answer(self, offer: str) -> str:
+        """Of the connection with the offer's fingerprint, which restarts its ICE, or of a new one."""
+        return str(await self._page.evaluate("([id, offer]) => answer(id, offer)", [fingerprint(offer), offer]))
+
+    async def tone(self, slot: int, on: bool = True) -> None:
+        """Sound, or nothing more, in a slot of the latest connection."""
+        await self._page.evaluate("([slot, on]) => tone(slot, on)", [slot, on])
 
 
 class ScriptedNode:
-    """`refusal`: what every join is answered with, if set. `silent`: beats are not returned."""
+    """How it behaves, for all that comes: `refusal` and `offer_refusal`, what joins and later offers are answered with, if
+    set; `silent`: beats are not returned; `forgetful`: no stay can be resumed; `broken`: resumed stays have lost their
+    transport; `slots`: the map of the room."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
         self._stays: asyncio.Queue[Stay] = asyncio.Queue()
+        self._by_token: dict[str, Stay] = {}
         self.refusal: dict[str, str] | None = None
-        self.silent = False
+        self.offer_refusal: dict[str, str] | None = None
+        self.silent = self.forgetful = self.broken = False
         self.others: list[dict[str, Any]] = []
+        self.slots: list[dict[str, Any]] = []
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -87,35 +91,70 @@ class ScriptedNode:
             return await self._stays.get()
 
     @staticmethod
-    def somebody(user_id: str, csrc: int = 99, *, muted: bool = False) -> dict[str, Any]:
-        return {"session_id": str(uuid4()), "user_id": user_id, "csrc": csrc, "muted": muted}
+    def somebody(user_id: str, csrc: int = 99, **how: bool) -> dict[str, Any]:
+        plain = dict.fromkeys(("muted", "deafened", "server_muted", "server_deafened"), False)
+        return {"session_id": str(uuid4()), "user_id": user_id, "csrc": csrc, **plain, **how}
 
     async def microphone_level(self) -> float:
-        return float(await self._page.evaluate(LEVEL))
+        """How loud the latest connection's microphone is, 0 to 1."""
+        return float(await self._page.evaluate("microphoneLevel()"))
+
+    def room(self, stay: Stay) -> dict[str, Any]:
+        """What `joined` and `resumed` have in common."""
+        self._by_token.pop(stay.token, None)
+        stay.token = str(uuid4())
+        self._by_token[stay.token] = stay
+        return {
+            "session_id": stay.session_id,
+            "csrc": OWN_CSRC,
+            "participants": [stay.participant(), *self.others],
+            "slots": self.slots,
+            "token": stay.token,
+        }
 
     async def _serve(self, socket: WebSocket) -> None:
         await socket.accept()
-        join = await socket.receive_json()
-        if self.refusal is not None:
-            await socket.send_json({"op": "refused", **self.refusal})
+        first = await socket.receive_json()
+        stay = await (self._joined(socket, first) if first["op"] == "join" else self._resumed(socket, first))
+        if stay is None:
             await socket.close()
             return
-        stay = Stay(socket, join)
-        answer = await self._page.evaluate(ANSWER, stay.offer)
-        await stay.send(
-            op="joined",
-            answer=answer,
-            session_id=stay.session_id,
-            csrc=7,
-            participants=[stay.participant(), *self.others],
-            heartbeat_ms=100,
-        )
-        self._stays.put_nowait(stay)
         with suppress(WebSocketDisconnect):
             while True:
                 frame = await socket.receive_json()
                 if frame["op"] != "beat":
                     stay.frames.put_nowait(frame)
+                    if frame["op"] == "offer":
+                        await self._answer(stay, frame["offer"])
                 elif not self.silent:
-                    await stay.send(**frame)
-        stay.gone.set()
+                    await socket.send_json(frame)
+        if stay.socket is socket:
+            stay.gone.set()
+
+    async def _joined(self, socket: WebSocket, join: dict[str, Any]) -> Stay | None:
+        if self.refusal is not None:
+            await socket.send_json({"op": "refused", **self.refusal})
+            return None
+        stay = Stay(self._page, socket, join)
+        answer = await stay.answer(stay.offer)
+        await stay.send(op="joined", answer=answer, heartbeat_ms=100, **self.room(stay))
+        self._stays.put_nowait(stay)
+        return stay
+
+    async def _resumed(self, socket: WebSocket, resume: dict[str, Any]) -> Stay | None:
+        assert resume["op"] == "resume", resume
+        stay = None if self.forgetful else self._by_token.get(resume["token"])
+        if stay is None:
+            await socket.send_json({"op": "refused", "code": "bad_token", "message": "there is no stay to resume"})
+            return None
+        stay.socket = socket
+        stay.gone.clear()
+        stay.frames.put_nowait(resume)
+        await stay.send(op="resumed", channel_id=str(stay.channel_id), restart=self.broken, **self.room(stay))
+        return stay
+
+    async def _answer(self, stay: Stay, offer: str) -> None:
+        if self.offer_refusal is not None:
+            await stay.send(op="refused", **self.offer_refusal)
+        else:
+            await stay.send(op="answer", answer=await stay.answer(offer))

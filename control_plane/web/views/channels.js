@@ -3,10 +3,12 @@
 import { fill, h, reconcile, setData, setText } from "../dom.js";
 import { icon } from "../icons.js";
 import { theme } from "../session.js";
-import { channelsOf, isVoice, nameOf, voiceOf } from "../state.js";
+import { channelsOf, isVoice, voiceOf } from "../state.js";
 import { avatar } from "./avatar.js";
 import { inviteDialog, newChannelDialog } from "./dialogs.js";
 import { iconButton } from "./form.js";
+import { drawPeople } from "./participants.js";
+import { streamingDialog } from "./streaming.js";
 
 const PICTURES = { text: "hash", voice: "voice", video: "video" };
 
@@ -30,7 +32,13 @@ export function channelList(app) {
   );
 
   store.watch(
-    (state) => [state.guilds[state.place.serverId], state.place.channelId, state.unread, state.voice],
+    (state) => [
+      state.guilds[state.place.serverId],
+      state.place.channelId,
+      state.unread,
+      state.voice,
+      state.loudness,
+    ],
     ([guild]) => {
       const { state } = store;
       body.hidden = invite.hidden = !guild;
@@ -41,7 +49,7 @@ export function channelList(app) {
         reconcile(list, wanted, {
           key: (channel) => channel.channel_id,
           create: (channel) => row(app, channel),
-          update: (each, channel) => updateRow(each, channel, guild, state),
+          update: (each, channel) => updateRow(each, channel, { app, guild, state }),
         });
       draw(
         texts.list,
@@ -59,7 +67,8 @@ function section(label, addLabel, onadd, testid) {
   return { list, element: h("section", {}, h("header", {}, h("h2", {}, label), add), list) };
 }
 
-function row({ actions, call }, channel) {
+function row(app, channel) {
+  const { actions, call } = app;
   const voice = isVoice(channel);
   const button = h(
     "button",
@@ -72,11 +81,18 @@ function row({ actions, call }, channel) {
     actions.open(channel.server_id, channel.channel_id);
     if (voice) call.join(channel.channel_id);
   });
-  return h("li", {}, button, voice && h("ul", { class: "participants", "aria-label": `In ${channel.name}` }));
+  if (!voice) return h("li", {}, h("div", { class: "channel-row" }, button));
+  const stream = iconButton(icon("broadcast"), `Stream into ${channel.name}`, {
+    class: "icon-button channel-tool",
+    testid: `stream-${channel.name}`,
+    on: { click: () => streamingDialog(app, channel) },
+  });
+  const people = h("ul", { class: "participants", "aria-label": `In ${channel.name}` });
+  return h("li", {}, h("div", { class: "channel-row" }, button, stream), people);
 }
 
-function updateRow(element, channel, guild, state) {
-  const button = element.firstElementChild;
+function updateRow(element, channel, { app, guild, state }) {
+  const button = element.querySelector(".channel");
   const id = channel.channel_id;
   const unread = state.unread[id] ?? 0;
   if (state.place.channelId === id) button.setAttribute("aria-current", "page");
@@ -87,28 +103,9 @@ function updateRow(element, channel, guild, state) {
   badge.hidden = unread === 0;
   setText(badge, unread > 99 ? "99+" : String(unread));
   badge.setAttribute("aria-label", `${unread} unread`);
-  if (isVoice(channel)) drawParticipants(element.lastElementChild, state, guild, id);
-}
-
-function drawParticipants(list, state, guild, channelId) {
-  reconcile(list, voiceOf(state, guild, channelId), {
-    key: (each) => each.sessionId,
-    create: ({ userId }) => {
-      const name = nameOf(guild, userId);
-      const data = { userId };
-      const label = h("span", { class: "participant-name" }, name);
-      const muted = h("span", { class: "participant-muted", role: "img", "aria-label": "muted" }, icon("muted"));
-      return h("li", { class: "participant", testid: "voice-participant", data }, avatar(userId, name), label, muted);
-    },
-    update: (element, { userId, muted, speaking }) => {
-      const name = nameOf(guild, userId);
-      setData(element, "user", name);
-      setData(element, "muted", muted);
-      setData(element, "speaking", speaking);
-      setText(element.querySelector(".participant-name"), name);
-      element.querySelector(".participant-muted").hidden = !muted;
-    },
-  });
+  if (!isVoice(channel)) return;
+  const people = element.querySelector(".participants");
+  drawPeople(people, voiceOf(state, guild, id), { app, guild, channelId: id, kind: "participant" });
 }
 
 /** Who one is here, the theme, the way out. */

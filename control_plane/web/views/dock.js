@@ -1,16 +1,17 @@
-/** The bar of the call one is in: how the connection is, mute, leave, and what went wrong. */
+/** The bar of the call one is in: how the connection is, mute, deafen, leave, and what went wrong. */
 
 import { fill, h, reconcile, setData, setText } from "../dom.js";
 import { icon } from "../icons.js";
 import { nameOf, voiceOf } from "../state.js";
 import { avatar } from "./avatar.js";
 import { button } from "./form.js";
+import { qualitySign } from "./quality.js";
 
 const STATES = {
   asking: "Waiting for your microphone",
-  connecting: "Connecting",
+  connecting: "Connecting…",
   connected: "Connected",
-  reconnecting: "Reconnecting",
+  reconnecting: "Reconnecting…",
   failed: "Not connected",
 };
 
@@ -21,11 +22,16 @@ export function dock(app) {
   const where = h("button", { type: "button", class: "dock-where" });
   const faces = h("ul", { class: "faces", "aria-hidden": "true" });
   const problem = h("div", { class: "dock-problem", role: "alert", hidden: true });
-  const sound = button("primary", [icon("listen"), "Turn sound on"], {
+  const sound = button("primary", [icon("listen"), "Click to hear"], {
     hidden: true,
+    testid: "hear",
+    title: "The browser keeps the sound off until you click",
     on: { click: () => call.resumeSound() },
   });
-  const mute = h("button", { type: "button", class: "round", testid: "mute", on: { click: () => call.toggleMute() } });
+  const mute = roundButton("mute", "M");
+  const deafen = roundButton("deafen", "D");
+  mute.addEventListener("click", () => explain(mute, app.notices) || call.toggleMute());
+  deafen.addEventListener("click", () => explain(deafen, app.notices) || call.toggleDeafen());
   const leave = h(
     "button",
     { type: "button", class: "round hang-up", testid: "leave", title: "Leave voice", "aria-label": "Leave voice" },
@@ -34,8 +40,8 @@ export function dock(app) {
   leave.addEventListener("click", () => call.leave());
   where.addEventListener("click", () => actions.open(store.state.voice.serverId, store.state.voice.channelId));
 
-  const status = h("div", { class: "dock-status" }, h("p", {}, h("span", { class: "light" }), state, ping), where);
-  const controls = h("div", { class: "dock-controls" }, sound, mute, leave);
+  const status = h("div", { class: "dock-status" }, h("p", {}, h("span", { class: "light" }), state, qualitySign(app), ping), where);
+  const controls = h("div", { class: "dock-controls" }, sound, mute, deafen, leave);
   const row = h("div", { class: "dock-row" }, status, faces, controls);
   const element = h("section", { class: "dock", "aria-label": "Voice", hidden: true });
 
@@ -52,8 +58,10 @@ export function dock(app) {
       setText(ping, voice.status === "connected" && voice.ping !== null ? `${voice.ping} ms` : "");
       setText(where, [guild?.channels[voice.channelId]?.name, guild?.server.name].filter(Boolean).join(" · "));
       sound.hidden = !voice.soundBlocked;
-      mute.hidden = leave.hidden = voice.status === "failed";
-      drawMute(mute, voice);
+      mute.hidden = deafen.hidden = leave.hidden = voice.status === "failed";
+      const self = voice.participants[voice.sessionId] ?? {};
+      drawRound(mute, muteButton(voice, self));
+      drawRound(deafen, deafenButton(voice, self));
       drawProblem(problem, voice, call);
       return drawFaces(faces, guild ? voiceOf(store.state, guild, voice.channelId) : [], guild);
     },
@@ -61,15 +69,45 @@ export function dock(app) {
   return element;
 }
 
-function drawMute(mute, { muted, listening }) {
-  const label = listening ? "Turn microphone on" : muted ? "Unmute" : "Mute";
-  if (mute.dataset.label === label) return;
-  mute.dataset.label = label;
-  mute.title = `${label} (Ctrl+Shift+M)`;
-  mute.setAttribute("aria-label", label);
-  mute.setAttribute("aria-keyshortcuts", "Control+Shift+M");
-  mute.dataset.muted = String(muted);
-  fill(mute, icon(muted ? "muted" : "microphone"));
+const roundButton = (testid, key) =>
+  h("button", { type: "button", class: "round", testid, "aria-keyshortcuts": `Control+Shift+${key}`, data: { key } });
+
+/** `forced`: why it does nothing, where someone else decided. */
+function muteButton({ muted, deafened, listening }, { server_muted: byOwner }) {
+  if (byOwner) return { label: "Mute", picture: "server-muted", on: true, forced: FORCED.mute };
+  const on = muted || deafened;
+  const label = listening ? "Turn microphone on" : on ? "Unmute" : "Mute";
+  return { label, picture: on ? "muted" : "microphone", on, forced: "" };
+}
+
+function deafenButton({ deafened }, { server_deafened: byOwner }) {
+  if (byOwner) return { label: "Deafen", picture: "server-deafened", on: true, forced: FORCED.deafen };
+  return { label: deafened ? "Undeafen" : "Deafen", picture: deafened ? "deafened" : "listen", on: deafened, forced: "" };
+}
+
+const FORCED = {
+  mute: "The owner of this server muted you. Nobody hears you until they undo it.",
+  deafen: "The owner of this server deafened you. You hear nobody until they undo it.",
+};
+
+function drawRound(button, { label, picture, on, forced }) {
+  const shown = `${label} ${picture}`;
+  if (button.dataset.shown === shown) return;
+  button.dataset.shown = shown;
+  button.dataset.muted = String(on);
+  button.dataset.forced = forced;
+  button.title = forced || `${label} (Ctrl+Shift+${button.dataset.key})`;
+  button.setAttribute("aria-label", label);
+  button.setAttribute("aria-disabled", String(Boolean(forced)));
+  if (forced) button.setAttribute("aria-description", forced);
+  else button.removeAttribute("aria-description");
+  fill(button, icon(picture));
+}
+
+/** Whether there was something to explain. */
+function explain({ dataset: { forced } }, notices) {
+  if (forced) notices.show(forced);
+  return Boolean(forced);
 }
 
 function drawProblem(element, { problem, status, channelId }, call) {
@@ -99,10 +137,15 @@ function drawProblem(element, { problem, status, channelId }, call) {
 
 const FACES = 5;
 
+/** Of many, those whom one hears. */
 function drawFaces(list, present, guild) {
-  reconcile(list, present.slice(0, FACES), {
+  const some = present.length > FACES ? present.filter((each) => each.heard) : present;
+  reconcile(list, some.slice(0, FACES), {
     key: (each) => each.sessionId,
     create: ({ userId }) => h("li", {}, avatar(userId, nameOf(guild, userId))),
-    update: (element, { speaking }) => setData(element, "speaking", speaking),
+    update: (element, { speaking, dominant }) => {
+      setData(element, "speaking", speaking);
+      setData(element, "dominant", dominant);
+    },
   });
 }

@@ -24,8 +24,7 @@ export function messageList(app) {
   const element = h("div", { class: "message-pane" }, scroller, jump);
 
   let channelId = null;
-  let first = null; // the key of the first message shown
-  let last = null; // and of the last
+  let last = null; // the key of the last message shown
   let atEnd = true;
   const toEnd = () => {
     scroller.scrollTop = scroller.scrollHeight;
@@ -54,7 +53,7 @@ export function messageList(app) {
       channelId = nextChannelId;
       const rows = rowsOf(history, user);
       const messages = rows.filter((row) => row.kind === "message");
-      const was = { height: scroller.scrollHeight, top: scroller.scrollTop };
+      const anchor = switched || atEnd ? null : anchorIn(scroller, list);
       if (switched) fill(list);
       reconcile(list, rows, {
         key: (row) => row.key,
@@ -66,14 +65,30 @@ export function messageList(app) {
       const added = messages.at(-1)?.key !== last && messages.length > 0;
       const own = messages.at(-1)?.message.user_id === user?.user_id;
       if (switched || atEnd || (added && own)) toEnd();
-      else if (messages[0]?.key !== first) scroller.scrollTop = was.top + scroller.scrollHeight - was.height;
+      else anchor?.hold();
       if (added && !switched && !atEnd) jump.hidden = false;
-      first = messages[0]?.key;
       last = messages.at(-1)?.key;
       loadAhead();
     },
   );
   return element;
+}
+
+/**
+ * What one reads stays where it is, whatever comes or goes above it: a page of older messages, the line that says they are loading, a
+ * byline that is no longer needed. `hold()` scrolls so that the first message in view is where it was before the change.
+ */
+function anchorIn(scroller, list) {
+  const edge = scroller.getBoundingClientRect().top;
+  const row = [...list.children].find((each) => each.getBoundingClientRect().bottom > edge);
+  if (!row) return null;
+  const topOf = () => row.getBoundingClientRect().top;
+  const was = topOf();
+  return {
+    hold() {
+      if (row.isConnected) scroller.scrollTop += topOf() - was;
+    },
+  };
 }
 
 function draw({ kind, message, time }) {

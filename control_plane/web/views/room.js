@@ -1,11 +1,11 @@
 /** A voice channel from inside: everyone as a large circle, lit while speaking. */
 
-import { fill, h, reconcile, setData, setText } from "../dom.js";
+import { fill, h } from "../dom.js";
 import { icon } from "../icons.js";
-import { nameOf, voiceOf } from "../state.js";
-import { avatar } from "./avatar.js";
+import { voiceOf } from "../state.js";
 import { inviteDialog } from "./dialogs.js";
 import { button } from "./form.js";
+import { drawPeople } from "./participants.js";
 
 export function voiceRoom(app) {
   const { store, call } = app;
@@ -14,28 +14,11 @@ export function voiceRoom(app) {
   let hinted = null;
 
   store.watch(
-    (state) => [state.guilds[state.place.serverId], state.place.channelId, state.voice],
+    (state) => [state.guilds[state.place.serverId], state.place.channelId, state.voice, state.loudness],
     ([guild, channelId, voice]) => {
       if (!guild?.channels[channelId]) return;
       const present = voiceOf(store.state, guild, channelId);
-      reconcile(people, present, {
-        key: (each) => each.sessionId,
-        create: ({ userId }) => {
-          const name = nameOf(guild, userId);
-          return h(
-            "li",
-            { class: "voice-tile" },
-            avatar(userId, name, "large"),
-            h("span", { class: "tile-name" }),
-            h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("muted")),
-          );
-        },
-        update: (element, { userId, muted, speaking }) => {
-          setData(element, "speaking", speaking);
-          setText(element.querySelector(".tile-name"), nameOf(guild, userId));
-          element.querySelector(".tile-muted").hidden = !muted;
-        },
-      });
+      drawPeople(people, present, { app, guild, channelId, kind: "voice-tile" });
 
       const kind = situation(voice, channelId, present.length);
       if (hinted === `${channelId} ${kind}`) return;
@@ -63,7 +46,7 @@ function hintFor(kind, app, { server }, join) {
     case "joining":
       return h("p", { class: "lead" }, "Opening the door…");
     case "returning":
-      return h("p", { class: "lead" }, "The line broke. Getting you back in…");
+      return h("p", { class: "lead" }, "The line broke. Getting it back; there is nothing you need to do.");
     case "alone":
       return [
         h("p", { class: "lead" }, "You are here. The others see it and can join you."),

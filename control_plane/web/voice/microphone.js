@@ -30,6 +30,7 @@ export class Microphone {
   #context;
   #analyser;
   #samples;
+  #onlost;
   #closed = false;
 
   /** Asks for the microphone. Throws `MicrophoneProblem`. `onlost` is called when the device goes away. */
@@ -45,7 +46,9 @@ export class Microphone {
 
   constructor(stream, onlost) {
     [this.#track] = stream.getAudioTracks();
-    this.#track.addEventListener("ended", () => !this.#closed && onlost());
+    this.#onlost = onlost;
+    this.#track.addEventListener("ended", this.#lost);
+    navigator.mediaDevices.addEventListener("devicechange", this.#look);
     this.#context = new AudioContext();
     this.#context.resume().catch(() => {}); // without it one's own ring does not light up; nothing else depends on it
     this.#analyser = new AnalyserNode(this.#context, { fftSize: 1024 });
@@ -55,6 +58,11 @@ export class Microphone {
 
   get track() {
     return this.#track;
+  }
+
+  /** What the system calls it. */
+  get name() {
+    return this.#track.label || "Another one";
   }
 
   set muted(muted) {
@@ -71,7 +79,20 @@ export class Microphone {
 
   close() {
     this.#closed = true;
+    navigator.mediaDevices.removeEventListener("devicechange", this.#look);
     this.#track.stop();
     this.#context.close().catch(() => {});
   }
+
+  #lost = () => {
+    if (!this.#closed) this.#onlost();
+  };
+
+  /** Not every browser ends the track of a device that is gone. */
+  #look = async () => {
+    const { deviceId, groupId } = this.#track.getSettings();
+    const devices = await navigator.mediaDevices.enumerateDevices();
+    const isOurs = (each) => (groupId ? each.groupId === groupId : each.deviceId === deviceId) || !each.deviceId;
+    if (!devices.some((each) => each.kind === "audioinput" && isOurs(each))) this.#lost();
+  };
 }

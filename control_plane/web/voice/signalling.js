@@ -1,6 +1,9 @@
-/** The signalling WebSocket of one stay (proto/signalling.py): join, mute, leave, and beats that tell whether the node lives. */
+/**
+ * One signalling WebSocket (proto/signalling.py): asks the node, hands on what it tells, and beats, which says whether it lives.
+ * A stay may outlive it and go on with another one.
+ */
 
-const JOIN_MS = 8_000; // a node that takes longer to answer an offer is not well
+const ANSWER_MS = 6_000; // a node that takes longer to answer is not well
 const MISSED_BEATS = 3;
 
 /** The node said no. `code` is one of the refusals of proto/signalling.py. */
@@ -23,7 +26,7 @@ export class SignallingLost extends Error {
 export class Signalling {
   #socket;
   #on;
-  #joining = null; // {resolve, reject, timer}
+  #asked = null; // {answer, resolve, reject, timer}: one question at a time
   #beats = new Map(); // id → when sent, of those not returned
   #beatId = 0;
   #beatTimer = 0;
@@ -39,42 +42,66 @@ export class Signalling {
     this.#socket.addEventListener("close", () => this.#lost());
   }
 
-  /** Resolves to the node's `Joined` frame. Throws `Refused` or `SignallingLost`. */
-  join(grant, offer) {
-    return new Promise((resolve, reject) => {
-      this.#joining = { resolve, reject, timer: setTimeout(() => this.#lost(), JOIN_MS) };
-      const send = () => this.#send({ op: "join", grant, offer });
-      if (this.#socket.readyState === WebSocket.OPEN) send();
-      else this.#socket.addEventListener("open", send, { once: true });
-    });
+  /** Resolves to the node's `Joined` frame. Throws `Refused` (which ends the socket) or `SignallingLost`, as all questions do. */
+  async join(grant, offer) {
+    const joined = await this.#ask({ op: "join", grant, offer }, "joined");
+    this.#beatEvery(joined.heartbeat_ms);
+    return joined;
   }
 
-  mute(muted) {
-    this.#send({ op: "mute", muted });
+  /** Takes a stay over; resolves to the node's `Resumed` frame. `heartbeat`: ms, as the first socket was told. */
+  async resume(token, heartbeat) {
+    const resumed = await this.#ask({ op: "resume", token }, "resumed");
+    this.#beatEvery(heartbeat);
+    return resumed;
+  }
+
+  /** Resolves to the answer's SDP. `Refused` leaves everything as it was. */
+  async offer(offer) {
+    return (await this.#ask({ op: "offer", offer }, "answer")).answer;
+  }
+
+  send(frame) {
+    if (!this.#over && this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(frame));
   }
 
   /** Says goodbye and closes. Nothing is reported afterwards. */
   close() {
-    this.#send({ op: "leave" });
+    this.send({ op: "leave" });
+    this.drop();
+  }
+
+  /** Closes without a word: the stay goes on. Nothing is reported afterwards, except to who is waiting for an answer. */
+  drop() {
+    if (this.#over) return;
+    const asked = this.#settle();
     this.#end();
+    asked?.reject(new SignallingLost());
+  }
+
+  #ask(frame, answer) {
+    return new Promise((resolve, reject) => {
+      if (this.#over) return reject(new SignallingLost());
+      this.#settle()?.reject(new SignallingLost());
+      this.#asked = { answer, resolve, reject, timer: setTimeout(() => this.#lost(), ANSWER_MS) };
+      if (this.#socket.readyState === WebSocket.OPEN) return this.send(frame);
+      return this.#socket.addEventListener("open", () => this.send(frame), { once: true });
+    });
   }
 
   #receive(frame) {
     if (this.#over) return;
-    switch (frame.op) {
-      case "joined":
-        this.#beatEvery(frame.heartbeat_ms);
-        return this.#settle()?.resolve(frame);
-      case "refused": {
-        const joining = this.#settle();
-        this.#end();
-        return joining?.reject(new Refused(frame));
-      }
-      case "beat":
-        return this.#returned(frame.id);
-      default:
-        return this.#on.frame(frame);
-    }
+    if (frame.op === this.#asked?.answer) this.#settle().resolve(frame);
+    else if (frame.op === "refused") this.#refused(frame);
+    else if (frame.op === "beat") this.#returned(frame.id);
+    else this.#on.frame(frame);
+  }
+
+  #refused(frame) {
+    const asked = this.#settle();
+    if (!asked) return;
+    if (asked.answer !== "answer") this.#end();
+    asked.reject(new Refused(frame));
   }
 
   /** Missed beats are counted, not timed: in a hidden tab the browser itself beats late. */
@@ -83,7 +110,7 @@ export class Signalling {
       if (this.#beats.size >= MISSED_BEATS) return this.#lost();
       this.#beatId += 1;
       this.#beats.set(this.#beatId, performance.now());
-      return this.#send({ op: "beat", id: this.#beatId });
+      return this.send({ op: "beat", id: this.#beatId });
     }, interval);
   }
 
@@ -96,27 +123,20 @@ export class Signalling {
 
   #lost() {
     if (this.#over) return;
-    const joining = this.#settle();
-    this.#end();
-    if (joining) joining.reject(new SignallingLost());
-    else this.#on.lost();
+    this.drop();
+    this.#on.lost();
   }
 
   #settle() {
-    const joining = this.#joining;
-    this.#joining = null;
-    clearTimeout(joining?.timer);
-    return joining;
+    const asked = this.#asked;
+    this.#asked = null;
+    clearTimeout(asked?.timer);
+    return asked;
   }
 
   #end() {
     this.#over = true;
     clearInterval(this.#beatTimer);
-    clearTimeout(this.#joining?.timer);
     this.#socket.close();
-  }
-
-  #send(frame) {
-    if (!this.#over && this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(frame));
   }
 }

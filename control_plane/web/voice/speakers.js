@@ -1,47 +1,52 @@
-/**
- * Who is speaking. The CSRC of what is being played says who is heard in a slot, its level how loud; one's own comes from the
- * microphone.
- */
+/** Who is speaking: the others as the node says, oneself as one's own microphone says, without the way there and back. */
 
 const POLL_MS = 100;
 const HOLD_MS = 350; // a ring that flickers between syllables is worse than one that is a little late to go out
 const AUDIBLE = 0.006; // linear, about -44 dBov: above a room's noise after suppression, below soft speech
 
 export class Speakers {
+  #sources;
+  #onchange;
   #timer;
-  #heard = new Map(); // session id → until when it counts as speaking, ms
-  #fresh = new Map(); // csrc → the timestamp it was last played with
+  #speaking = [];
+  #dominant = null;
+  #until = 0; // until when one's own ring stays lit
   #shown = "";
 
   /**
-   * `sources`: receivers() → RTCRtpReceiver[], sessionOf(csrc) → session id, own() → {sessionId, level} or null.
-   * `onchange(speaking)`: {session id: true}, only when it differs.
+   * `sources`: sessionOf(csrc) → session id or undefined, own() → {sessionId, level}, level 0 if nobody hears it.
+   * `onchange({speaking, dominant})`, by session id, only when it differs.
    */
   constructor(sources, onchange) {
-    this.#timer = setInterval(() => this.#poll(sources, onchange), POLL_MS);
+    this.#sources = sources;
+    this.#onchange = onchange;
+    this.#timer = setInterval(() => this.look(), POLL_MS);
+  }
+
+  /** A `Speakers` frame. */
+  told({ speaking, dominant }) {
+    this.#speaking = speaking;
+    this.#dominant = dominant;
+    this.look();
+  }
+
+  look() {
+    const { sessionOf, own } = this.#sources;
+    const { sessionId: self, level } = own();
+    const now = performance.now();
+    if (level >= AUDIBLE) this.#until = now + HOLD_MS;
+    const lit = level > 0 && now < this.#until;
+    const others = this.#speaking.map(sessionOf).filter((each) => each && each !== self);
+    const speaking = [...others, ...(lit ? [self] : [])].sort();
+    const leading = sessionOf(this.#dominant);
+    const dominant = speaking.includes(leading) ? leading : null;
+    const shown = `${speaking} ${dominant}`;
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.#onchange({ speaking: Object.fromEntries(speaking.map((each) => [each, true])), dominant });
   }
 
   close() {
     clearInterval(this.#timer);
-  }
-
-  #poll({ receivers, sessionOf, own }, onchange) {
-    const now = performance.now();
-    const hear = (sessionId) => sessionId && this.#heard.set(sessionId, now + HOLD_MS);
-    for (const receiver of receivers()) {
-      for (const { source, timestamp, audioLevel } of receiver.getContributingSources()) {
-        // The browser lists a source for ten seconds after its last packet: only what was played since the last look counts.
-        const played = this.#fresh.get(source) !== timestamp;
-        this.#fresh.set(source, timestamp);
-        if (played && (audioLevel ?? 1) >= AUDIBLE) hear(sessionOf(source));
-      }
-    }
-    const self = own();
-    if (self && self.level >= AUDIBLE) hear(self.sessionId);
-    for (const [sessionId, until] of this.#heard) if (until < now) this.#heard.delete(sessionId);
-    const speaking = [...this.#heard.keys()].sort();
-    if (speaking.join() === this.#shown) return;
-    this.#shown = speaking.join();
-    onchange(Object.fromEntries(speaking.map((sessionId) => [sessionId, true])));
   }
 }

@@ -1,16 +1,18 @@
 /**
- * The peer connection of one stay: one microphone up, a fixed number of slots down, all on one transport.
+ * One peer connection: one microphone up, a fixed number of slots down, all on one transport.
  *
- * The offer is made once and covers the whole stay: the microphone's track may come, go and be replaced without another one.
+ * The offer is made once and covers the whole stay: the microphone's track may come, go and be replaced without another one. Only
+ * an ICE restart offers again.
  */
 
 const AUDIO_SLOTS = 8; // as in proto/signalling.py
 const CONNECT_MS = 10_000;
+const RESTART_MS = 5_000; // the node is known to be there
 
-/** No way through to the node's UDP port was found, or it was lost. */
+/** No way through to the node was found, or it was lost. */
 export class TransportFailed extends Error {
   constructor() {
-    super("No audio gets through to the voice server: a firewall may be blocking UDP.");
+    super("No audio gets through to the voice server: a firewall may be blocking it.");
     this.name = "TransportFailed";
   }
 }
@@ -18,45 +20,47 @@ export class TransportFailed extends Error {
 export class Transport {
   #connection;
   #sender;
-  #players = [];
-  #on;
+  #slots = []; // {receiver, player}
 
-  /** `on`: state(connectionState), blocked() when the browser wants a click before it plays sound. */
-  constructor(iceServers, track, on) {
-    this.#on = on;
+  /** `playback`: where the slots are heard. `on`: state(connectionState). */
+  constructor(iceServers, track, playback, on) {
     const connection = new RTCPeerConnection({ iceServers: iceServers.map(clean), bundlePolicy: "max-bundle" });
     this.#connection = connection;
     this.#sender = connection.addTransceiver(track ?? "audio", { direction: "sendonly" }).sender;
-    for (let slot = 0; slot < AUDIO_SLOTS; slot += 1)
-      this.#play(connection.addTransceiver("audio", { direction: "recvonly" }));
+    for (let slot = 0; slot < AUDIO_SLOTS; slot += 1) {
+      const { receiver } = connection.addTransceiver("audio", { direction: "recvonly" });
+      this.#slots.push({ receiver, player: playback.play(receiver.track) });
+    }
     connection.addEventListener("connectionstatechange", () => on.state(connection.connectionState));
   }
 
-  /** The SDP, without waiting for candidates: the node is reachable by its own and learns ours from our checks. */
-  async offer() {
-    await this.#connection.setLocalDescription();
-    return this.#connection.localDescription.sdp;
+  get connected() {
+    return this.#connection.connectionState === "connected";
   }
 
-  /** Resolves when media flows. Throws `TransportFailed`. */
-  async accept(answer) {
+  /** By slot. */
+  get receivers() {
+    return this.#slots.map(({ receiver }) => receiver);
+  }
+
+  /**
+   * Asks the node by `ask(offer)`, which resolves to its answer; resolves when media flows. The first offer, or with `iceRestart` a
+   * new way for what is already there. Throws `TransportFailed` and what `ask` throws; afterwards it can be tried again.
+   */
+  async negotiate(ask, { iceRestart = false } = {}) {
     const connection = this.#connection;
-    await connection.setRemoteDescription({ type: "answer", sdp: answer });
-    await new Promise((resolve, reject) => {
-      const timer = setTimeout(() => finish(new TransportFailed()), CONNECT_MS);
-      const look = () => {
-        if (connection.connectionState === "connected") finish();
-        else if (["failed", "closed"].includes(connection.connectionState)) finish(new TransportFailed());
-      };
-      const finish = (error) => {
-        clearTimeout(timer);
-        connection.removeEventListener("connectionstatechange", look);
-        if (error) reject(error);
-        else resolve();
-      };
-      connection.addEventListener("connectionstatechange", look);
-      look();
-    });
+    if (iceRestart) connection.restartIce();
+    // The SDP, without waiting for candidates: the node is reachable by its own and learns ours from our checks.
+    await connection.setLocalDescription();
+    try {
+      const answer = await ask(connection.localDescription.sdp);
+      await connection.setRemoteDescription({ type: "answer", sdp: answer });
+    } catch (error) {
+      if (iceRestart && connection.signalingState === "have-local-offer")
+        await connection.setLocalDescription({ type: "rollback" });
+      throw error;
+    }
+    await this.#becomesConnected(iceRestart ? RESTART_MS : CONNECT_MS);
   }
 
   /** `null`: nothing is sent. */
@@ -64,31 +68,38 @@ export class Transport {
     await this.#sender.replaceTrack(track);
   }
 
-  get receivers() {
-    return this.#players.map(({ receiver }) => receiver);
+  setLoudness(slot, loudness) {
+    this.#slots[slot].player.loudness = loudness;
   }
 
-  /** Starts what the browser did not want to start by itself; call it from a click. */
-  async resume() {
-    await Promise.all(this.#players.map(({ element }) => element.play()));
+  /** An RTCStatsReport. */
+  stats() {
+    return this.#connection.getStats();
   }
 
   close() {
     this.#connection.close();
-    for (const { element } of this.#players) {
-      element.srcObject = null;
-      element.remove();
-    }
+    for (const { player } of this.#slots) player.close();
   }
 
-  #play({ receiver }) {
-    const element = document.createElement("audio");
-    element.autoplay = true;
-    element.hidden = true;
-    element.srcObject = new MediaStream([receiver.track]);
-    document.body.append(element);
-    element.play().catch((error) => error.name === "NotAllowedError" && this.#on.blocked());
-    this.#players.push({ receiver, element });
+  /** A connection that failed before an ICE restart still says so for a moment: only a new failure counts. */
+  #becomesConnected(within) {
+    const connection = this.#connection;
+    if (connection.connectionState === "connected") return undefined;
+    return new Promise((resolve, reject) => {
+      const finish = (settle) => {
+        clearTimeout(timer);
+        connection.removeEventListener("connectionstatechange", look);
+        settle();
+      };
+      const fail = () => finish(() => reject(new TransportFailed()));
+      const look = () => {
+        if (connection.connectionState === "connected") finish(resolve);
+        else if (["failed", "closed"].includes(connection.connectionState)) fail();
+      };
+      const timer = setTimeout(fail, within);
+      connection.addEventListener("connectionstatechange", look);
+    });
   }
 }
 

@@ -98,12 +98,12 @@ class Event:
 
         __match_args__ = ("peer", "reason")
         def __new__(
-            cls, peer: int, reason: Literal["handshake", "fingerprint", "consent", "closed"]
+            cls, peer: int, reason: Literal["handshake", "fingerprint", "consent", "closed", "failed"]
         ) -> Event.Closed: ...
         @property
         def peer(self) -> int: ...
         @property
-        def reason(self) -> Literal["handshake", "fingerprint", "consent", "closed"]: ...
+        def reason(self) -> Literal["handshake", "fingerprint", "consent", "closed", "failed"]: ...
 
     @final
     class RoomSlot(Event):
@@ -164,10 +164,21 @@ class Event:
 class Engine:
     """Threads and sockets. Raises OSError when an address cannot be bound."""
 
-    def __new__(cls, *, addresses: Sequence[str], port: int = 0, audio_slots: int = 8) -> Engine:
-        """One UDP socket an address, all on one port (0: a free one)."""
+    def __new__(
+        cls,
+        *,
+        addresses: Sequence[str],
+        port: int = 0,
+        audio_slots: int = 8,
+        workers: int = 1,
+        spread_above: int = 200,
+        tcp: bool = True,
+    ) -> Engine:
+        """Worker i has one UDP socket and, with `tcp`, one listener (RFC 6544) an address, all on `port` + i (0: a free one for each). A room of more peers than
+        `spread_above` is spread over all workers."""
     @property
-    def addresses(self) -> list[tuple[str, int]]: ...
+    def addresses(self) -> list[list[tuple[str, int]]]:
+        """By worker."""
     @property
     def fingerprint(self) -> bytes:
         """SHA-256 of the DTLS certificate (made anew at each start): 32 bytes."""
@@ -175,8 +186,8 @@ class Engine:
     def event_fd(self) -> int:
         """Readable while events wait; belongs to the engine, do not close it."""
     def drain(self, max_events: int = 1024) -> list[Event]: ...
-    def add_peer(self, *, room: int, peer: int, config: Peer) -> None:
-        """The room exists from its first peer to its last. Raises ValueError on a description that cannot be served."""
+    def add_peer(self, *, room: int, peer: int, config: Peer) -> int:
+        """The worker that serves the peer: its addresses are what the client must be offered. The room exists from its first peer to its last. Raises ValueError on a description that cannot be served."""
     def remove_peer(self, peer: int) -> None:
         """Unknown handles are ignored: the peer may have closed a moment ago."""
     def set_muted(self, peer: int, muted: bool) -> None: ...
@@ -197,6 +208,8 @@ class Engine:
         """One row a peer (kind 0), source (1) and slot (2) that has sent something. Columns: peer u8, room u8, packets_in u8,
         packets_out u8, bytes_in u8, bytes_out u8, lost i8, jitter f4 (s), rtt f4 (s), csrc u4, kind u1, slot u1, worker u1,
         level u1 (-dBov), connected u1. `lost` of a source is what we missed, of a slot what its receiver reports."""
+    def _panic_worker(self, worker: int) -> None:
+        """To see that it harms nobody else."""
     def close(self) -> None:
         """Stop the threads and close the sockets; idempotent. Events not drained are dropped."""
 

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use sfu::{IceCredentials, Keys, Path, PeerConfig, PeerId, Placement, Rejected, Row};
+use sfu::{IceCredentials, Keys, Note, Path, PeerConfig, PeerId, Placement, Rejected, Row, WorkerId};
 
 use crate::{counters::Counters, dtls::Terms, event::Reason};
 
@@ -41,7 +41,13 @@ pub(crate) enum Command {
         path: Option<Path>,
         datagram: Box<[u8]>,
     },
+    /// From another worker.
+    Note(WorkerId, Note),
+    /// Another worker has forgotten everything.
+    WorkerRestarted(WorkerId),
     Counters(SyncSender<Counters>),
     Statistics(SyncSender<Vec<Row>>),
+    /// To see what becomes of it.
+    Panic,
     Stop,
 }

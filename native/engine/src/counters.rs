@@ -29,11 +29,47 @@ pub struct Counters {
     pub drop_event_full: u64,
     /// Handshakes under way.
     pub dtls_pending: u64,
-    /// CPU time of the media thread.
-    pub worker_cpu: Duration,
+    /// Open TCP connections.
+    pub tcp_connections: u64,
+    /// Connections that were not taken: too many of strangers.
+    pub drop_tcp_refused: u64,
+    /// Packets to other workers that found no room.
+    pub drop_relay_full: u64,
+    /// CPU time of each media thread.
+    pub worker_cpu: Vec<Duration>,
+    /// Workers that panicked and were restarted.
+    pub worker_restarts: u64,
 }
 
 impl Counters {
+    /// Those of another worker, too.
+    pub(crate) fn add(&mut self, other: &Counters) {
+        self.core.add(&other.core);
+        for (mine, theirs) in [
+            (&mut self.datagrams_in, other.datagrams_in),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.datagrams_out, other.datagrams_out),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.drop_oversized, other.drop_oversized),
+            (&mut self.drop_send_full, other.drop_send_full),
+            (&mut self.drop_send_refused, other.drop_send_refused),
+            (&mut self.drop_dtls_path, other.drop_dtls_path),
+            (&mut self.drop_event_full, other.drop_event_full),
+            (&mut self.drop_relay_full, other.drop_relay_full),
+            (&mut self.tcp_connections, other.tcp_connections),
+            (&mut self.drop_tcp_refused, other.drop_tcp_refused),
+            (&mut self.dtls_pending, other.dtls_pending),
+        ] {
+            *mine += theirs;
+        }
+        self.worker_cpu.extend(&other.worker_cpu);
+    }
+
+    /// CPU time of all media threads together.
+    pub fn media_cpu(&self) -> Duration {
+        self.worker_cpu.iter().sum()
+    }
+
     /// Every counter with its name.
     pub fn entries(&self) -> impl Iterator<Item = (String, u64)> {
         let own = [
@@ -53,9 +89,16 @@ impl Counters {
             ("drop_event_full", self.drop_event_full),
             ("resent", self.core.resent),
             ("dtls_pending", self.dtls_pending),
-            ("worker_cpu_ns", self.worker_cpu.as_nanos() as u64),
+            ("tcp_connections", self.tcp_connections),
+            ("drop_tcp_refused", self.drop_tcp_refused),
+            ("drop_relay_full", self.drop_relay_full),
+            ("worker_cpu_ns", self.media_cpu().as_nanos() as u64),
+            ("workers", self.worker_cpu.len() as u64),
+            ("worker_restarts", self.worker_restarts),
         ];
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let cpu = self.worker_cpu.iter().enumerate();
+        let own = own.chain(cpu.map(|(worker, time)| (format!("worker{worker}_cpu_ns"), time.as_nanos() as u64)));
         own.chain(self.core.drops.iter().map(|(reason, count)| (format!("drop_{}", reason.name()), count)))
     }
 }

@@ -6,6 +6,7 @@
 mod association;
 mod fingerprint;
 mod identity;
+mod records;
 mod service;
 mod ticket;
 

@@ -1,39 +1,38 @@
 //! The engine: its threads, and the calls into them.
 
 use std::{
-    any::Any,
     io,
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd, BorrowedFd},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+        Arc, Mutex, PoisonError,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use openssl::rand::rand_bytes;
-use sfu::{IceCredentials, Keys, PeerConfig, PeerId, Placement, RoomId, Row, Sfu, WorkerId};
+use sfu::{IceCredentials, Keys, PeerConfig, PeerId, Placement, RoomId, Row, WorkerId};
 use thiserror::Error;
 
 use crate::{
     command::Command,
     counters::Counters,
     dtls::{Backlog, Identity, Request, Service, Terms},
-    event::{Event, EventQueue},
-    handshakes::Handshakes,
+    event::Event,
     mailbox::{Mailbox, Refused},
-    socket,
+    ring, socket,
+    supervisor::{Media, Shared, spawn},
     sys::EventFd,
-    worker::{Links, Worker},
+    worker::Links,
 };
 
-/// A host's addresses; each costs a socket and 400 kB.
+/// A host's addresses; each costs a socket and 400 kB for each worker.
 pub const MAX_ADDRESSES: usize = 16;
 
-/// The media thread answers within a millisecond; after this it is stuck.
+/// A media thread answers within a millisecond; after this it is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How to start.
@@ -41,10 +40,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// Where to receive: one UDP socket each.
     pub addresses: Vec<IpAddr>,
-    /// The port of all of them; 0: a free one.
+    /// The port of the first worker; each further one has the next. 0: free ones.
     pub port: u16,
     /// Voices heard at once in a room.
     pub audio_slots: usize,
+    /// Media threads, at most [`sfu::MAX_WORKERS`].
+    pub workers: usize,
+    /// A room of more peers than this is spread over all workers.
+    pub spread_above: usize,
+    /// Listen for TCP too, on the same addresses and ports.
+    pub tcp: bool,
+}
+
+impl Settings {
+    /// One worker for some addresses.
+    pub fn new(addresses: Vec<IpAddr>) -> Settings {
+        Settings { addresses, port: 0, audio_slots: 8, workers: 1, spread_above: 200, tcp: true }
+    }
 }
 
 /// What can go wrong with a call.
@@ -62,83 +74,92 @@ pub enum Error {
     /// The media thread does not keep up.
     #[error("the media thread does not answer")]
     Stuck,
+    /// The worker that was asked failed meanwhile; another is in its place.
+    #[error("the worker was restarted")]
+    Restarted,
 }
 
 /// UDP sockets, and the threads that serve them.
 pub struct Engine {
-    media: Arc<Mailbox<Command>>,
+    /// By worker.
+    media: Vec<Arc<Mailbox<Command>>>,
     dtls: Arc<Mailbox<Request>>,
     shared: Arc<Shared>,
     threads: Mutex<Option<Threads>>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Vec<SocketAddr>>,
     fingerprint: [u8; 32],
 }
 
 struct Threads {
-    media: JoinHandle<()>,
+    media: Vec<JoinHandle<()>>,
     dtls: JoinHandle<()>,
-}
-
-struct Shared {
-    events: Arc<EventQueue>,
-    /// Why a thread ended that should not have.
-    failure: OnceLock<String>,
 }
 
 impl Engine {
     /// Bind the sockets and start the threads. Errors are those of the sockets and of resources that ran out.
     pub fn start(settings: &Settings) -> io::Result<Engine> {
-        if settings.addresses.is_empty() || settings.addresses.len() > MAX_ADDRESSES {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("1 to {MAX_ADDRESSES} addresses are needed"),
-            ));
-        }
-        let sockets = socket::bind_all(&settings.addresses, settings.port)?;
-        let addresses = sockets.iter().map(|socket| socket.local_addr()).collect::<io::Result<_>>()?;
+        check(settings)?;
+        let workers = settings.workers;
+        let sockets = socket::bind_workers(&settings.addresses, settings.port, workers, settings.tcp)?;
+        let addresses = sockets
+            .iter()
+            .map(|sockets| sockets.udp.iter().map(|socket| socket.local_addr()).collect())
+            .collect::<io::Result<_>>()?;
         let identity = Identity::new()?;
         let fingerprint = identity.fingerprint;
-        let mut seed = [0; 12];
-        rand_bytes(&mut seed)?;
+        let mut timeline = [0; 4];
+        rand_bytes(&mut timeline)?;
+        let (start, wall_clock) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
 
-        let shared = Arc::new(Shared { events: Arc::new(EventQueue::new()?), failure: OnceLock::new() });
-        let media = Arc::new(Mailbox::new(Some(EventFd::new()?)));
+        let shared = Arc::new(Shared::new(workers, settings.spread_above)?);
+        let mailbox = |_| Ok(Arc::new(Mailbox::new(Some(EventFd::new()?))));
+        let media = (0..workers).map(mailbox).collect::<io::Result<Vec<_>>>()?;
         let dtls = Arc::new(Mailbox::new(None));
         let backlog = Arc::new(Backlog::default());
-        let links = Links {
-            sockets,
-            mailbox: Arc::clone(&media),
-            events: Arc::clone(&shared.events),
-            handshakes: Handshakes::new(Arc::clone(&dtls), Arc::clone(&backlog)),
-        };
-        let core = sfu::Settings {
-            audio_slots: settings.audio_slots,
-            worker: WorkerId(0),
-            seed: u64::from_ne_bytes(*seed.first_chunk().expect("twelve bytes")),
-            timeline: u32::from_ne_bytes(*seed.last_chunk().expect("twelve bytes")),
-            wall_clock: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
-        };
-        let sfu = Sfu::new(core, Instant::now());
-        let service = Service::new(identity, Arc::clone(&dtls), Arc::clone(&media), backlog);
-        let media_thread = spawn("media", &shared, &media, move || Worker::new(sfu, links)?.run())?;
-        let dtls_thread = spawn("dtls", &shared, &dtls, move || {
+        let pinned = workers > 1 && thread::available_parallelism().is_ok_and(|processors| processors.get() >= workers);
+        let service = Service::new(identity, Arc::clone(&dtls), media.clone(), Arc::clone(&backlog));
+
+        let mut started = Starting(Vec::new());
+        for (index, (sockets, (outgoing, incoming))) in sockets.into_iter().zip(ring::connect(&media)).enumerate() {
+            let worker = WorkerId(index as u8);
+            let mut seed = [0; 8];
+            rand_bytes(&mut seed)?;
+            let body = Media {
+                links: Links {
+                    worker,
+                    sockets,
+                    mailbox: Arc::clone(&media[index]),
+                    events: Arc::clone(&shared.events),
+                    outgoing,
+                    incoming,
+                },
+                mailboxes: media.clone(),
+                dtls: Arc::clone(&dtls),
+                backlog: Arc::clone(&backlog),
+                core: sfu::Settings {
+                    worker,
+                    audio_slots: settings.audio_slots,
+                    seed: u64::from_ne_bytes(seed),
+                    timeline: u32::from_ne_bytes(timeline),
+                    wall_clock,
+                },
+                start,
+                shared: Arc::clone(&shared),
+                pinned,
+            };
+            let thread = spawn(format!("media-{index}"), &shared, &media[index], move || body.run())?;
+            started.0.push((thread, Arc::clone(&media[index])));
+        }
+        let dtls_thread = spawn("dtls".into(), &shared, &dtls, move || {
             service.run();
             Ok(())
-        });
-        let dtls_thread = match dtls_thread {
-            Ok(thread) => thread,
-            Err(error) => {
-                let _ = media.post(Command::Stop);
-                let _ = media_thread.join();
-                return Err(error);
-            }
-        };
-        let threads = Mutex::new(Some(Threads { media: media_thread, dtls: dtls_thread }));
-        Ok(Engine { media, dtls, shared, threads, addresses, fingerprint })
+        })?;
+        let threads = Threads { media: started.all(), dtls: dtls_thread };
+        Ok(Engine { media, dtls, shared, threads: Mutex::new(Some(threads)), addresses, fingerprint })
     }
 
-    /// Where the sockets are bound, in the order of the settings.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    /// Where the sockets of each worker are bound, in the order of the settings.
+    pub fn addresses(&self) -> &[Vec<SocketAddr>] {
         &self.addresses
     }
 
@@ -150,92 +171,172 @@ impl Engine {
     /// The oldest events, at most `limit`.
     pub fn drain(&self, limit: usize) -> Result<Vec<Event>, Error> {
         self.check()?;
-        Ok(self.shared.events.drain(limit))
+        let events = self.shared.events.drain(limit);
+        let mut closed = events.iter().filter_map(|event| match event {
+            Event::Closed { peer, .. } => Some(*peer),
+            _ => None,
+        });
+        if let Some(first) = closed.next() {
+            let mut placement = self.shared.placement();
+            placement.remove(first);
+            for peer in closed {
+                placement.remove(peer);
+            }
+        }
+        Ok(events)
     }
 
     /// Add a peer to a room, which exists from its first peer to its last. It connects by DTLS on `terms`, or (None) once
-    /// `set_keys` was called.
-    pub fn add_peer(&self, room: RoomId, peer: PeerId, config: PeerConfig, terms: Option<Terms>) -> Result<(), Error> {
+    /// `set_keys` was called. Returns the worker that serves it.
+    pub fn add_peer(
+        &self,
+        room: RoomId,
+        peer: PeerId,
+        config: PeerConfig,
+        terms: Option<Terms>,
+    ) -> Result<WorkerId, Error> {
+        self.check()?;
         let (config, terms) = (Box::new(config), terms.map(Box::new));
-        let placement = Placement { room, home: WorkerId(0) };
-        self.ask(|reply| Command::AddPeer { placement, peer, config, terms, reply })?.map_err(Error::Rejected)
+        let mut placement = self.shared.placement();
+        let Some((worker, home)) = placement.place(peer, room) else {
+            return Err(Error::Rejected(sfu::Rejected::PeerExists));
+        };
+        // Under the lock, so that a worker that fails forgets either both, or neither the placement nor the command.
+        let placed = Placement { room, home };
+        let asked = self.request(worker, |reply| Command::AddPeer { placement: placed, peer, config, terms, reply });
+        drop(placement);
+        let added =
+            asked.and_then(|answer| self.answer(worker, &answer)).and_then(|added| added.map_err(Error::Rejected));
+        if added.is_err() {
+            self.shared.placement().remove(peer);
+        }
+        added.map(|()| worker)
     }
 
     /// Remove a peer; an unknown one is ignored.
     pub fn remove_peer(&self, peer: PeerId) -> Result<(), Error> {
-        ignore_closed(self.tell(Command::RemovePeer(peer)))
-    }
-
-    /// Forward nothing of a peer's, or (false) all again; an unknown one is ignored.
-    pub fn set_muted(&self, peer: PeerId, muted: bool) -> Result<(), Error> {
-        ignore_closed(self.tell(Command::SetMuted(peer, muted)))
-    }
-
-    /// Send a peer nothing, or (false) all again; an unknown one is ignored.
-    pub fn set_deafened(&self, peer: PeerId, deafened: bool) -> Result<(), Error> {
-        ignore_closed(self.tell(Command::SetDeafened(peer, deafened)))
-    }
-
-    /// Whom a peer does not want to hear, by CSRC; an unknown peer is ignored.
-    pub fn set_ignored(&self, peer: PeerId, csrcs: Vec<u32>) -> Result<(), Error> {
-        ignore_closed(self.tell(Command::SetIgnored(peer, csrcs.into())))
+        self.check()?;
+        match self.shared.placement().remove(peer) {
+            Some(worker) => ignore_closed(self.tell(worker, Command::RemovePeer(peer))),
+            None => Ok(()),
+        }
     }
 
     /// Take a peer to another room; an unknown one is ignored.
     pub fn move_peer(&self, peer: PeerId, room: RoomId) -> Result<(), Error> {
-        ignore_closed(self.tell(Command::MovePeer(peer, Placement { room, home: WorkerId(0) })))
+        self.check()?;
+        match self.shared.placement().change_room(peer, room) {
+            Some((worker, home)) => ignore_closed(self.tell(worker, Command::MovePeer(peer, Placement { room, home }))),
+            None => Ok(()),
+        }
+    }
+
+    /// Forward nothing of a peer's, or (false) all again; an unknown one is ignored.
+    pub fn set_muted(&self, peer: PeerId, muted: bool) -> Result<(), Error> {
+        self.tell_about(peer, Command::SetMuted(peer, muted))
+    }
+
+    /// Send a peer nothing, or (false) all again; an unknown one is ignored.
+    pub fn set_deafened(&self, peer: PeerId, deafened: bool) -> Result<(), Error> {
+        self.tell_about(peer, Command::SetDeafened(peer, deafened))
+    }
+
+    /// Whom a peer does not want to hear, by CSRC; an unknown peer is ignored.
+    pub fn set_ignored(&self, peer: PeerId, csrcs: Vec<u32>) -> Result<(), Error> {
+        self.tell_about(peer, Command::SetIgnored(peer, csrcs.into()))
     }
 
     /// New ICE credentials for a peer; the old ones count until its client nominates with the new.
     pub fn restart_ice(&self, peer: PeerId, credentials: IceCredentials) -> Result<(), Error> {
+        self.check()?;
+        let worker = self.shared.placement().worker_of(peer);
+        let worker = worker.ok_or(Error::Rejected(sfu::Rejected::NoSuchPeer))?;
         let credentials = Box::new(credentials);
-        self.ask(|reply| Command::RestartIce { peer, credentials, reply })?.map_err(Error::Rejected)
+        let answer = self.request(worker, |reply| Command::RestartIce { peer, credentials, reply })?;
+        self.answer(worker, &answer)?.map_err(Error::Rejected)
     }
 
     /// Connect a peer that was added without DTLS: for benchmarks.
     #[doc(hidden)]
     pub fn set_keys(&self, peer: PeerId, keys: Keys) -> Result<(), Error> {
-        self.tell(Command::SetKeys { peer, keys: Box::new(keys) })
+        self.tell_about(peer, Command::SetKeys { peer, keys: Box::new(keys) })
+    }
+
+    /// Let a worker panic, to see that it harms nobody else.
+    #[doc(hidden)]
+    pub fn panic_worker(&self, worker: WorkerId) -> Result<(), Error> {
+        self.tell(worker, Command::Panic)
     }
 
     /// A snapshot in which every call made before this one is done.
     pub fn counters(&self) -> Result<Counters, Error> {
-        self.ask(Command::Counters)
+        let mut all = self.ask_all(Command::Counters)?.into_iter();
+        let mut sum = all.next().ok_or(Error::Closed)?;
+        all.for_each(|counters| sum.add(&counters));
+        sum.worker_restarts = self.shared.restarts.load(Ordering::Relaxed);
+        Ok(sum)
     }
 
-    /// One row a peer.
-    pub fn statistics(&self) -> Result<Vec<Row>, Error> {
-        self.ask(Command::Statistics)
+    /// A row a peer, source and slot, with the worker it is of.
+    pub fn statistics(&self) -> Result<Vec<(WorkerId, Vec<Row>)>, Error> {
+        let all = self.ask_all(Command::Statistics)?;
+        Ok(all.into_iter().enumerate().map(|(worker, rows)| (WorkerId(worker as u8), rows)).collect())
     }
 
-    /// Say goodbye to all peers, stop the threads and close the sockets; idempotent. Events not drained are dropped.
+    /// Stop the threads and close the sockets; idempotent. Events not drained are dropped.
     pub fn close(&self) {
-        let Some(threads) = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        // The handshake thread first: its goodbyes go out through the media thread.
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(threads) = threads.take() else { return };
+        // The goodbyes go out before the media threads are told to stop.
         let _ = self.dtls.post(Request::Stop);
-        // A thread that panicked has reported that already.
         let _ = threads.dtls.join();
-        let _ = self.media.post(Command::Stop);
-        let _ = threads.media.join();
+        for media in &self.media {
+            let _ = media.post(Command::Stop);
+        }
+        for thread in threads.media {
+            let _ = thread.join();
+        }
         self.shared.events.drain(usize::MAX);
     }
 
-    fn ask<T>(&self, command: impl FnOnce(SyncSender<T>) -> Command) -> Result<T, Error> {
+    fn ask_all<T>(&self, command: impl Fn(SyncSender<T>) -> Command) -> Result<Vec<T>, Error> {
+        let workers = || (0..self.media.len()).map(|worker| WorkerId(worker as u8));
+        let asked = workers().map(|worker| self.request(worker, &command)).collect::<Result<Vec<_>, _>>()?;
+        workers().zip(asked).map(|(worker, answer)| self.answer(worker, &answer)).collect()
+    }
+
+    fn request<T>(
+        &self,
+        worker: WorkerId,
+        command: impl FnOnce(SyncSender<T>) -> Command,
+    ) -> Result<Receiver<T>, Error> {
         let (reply, answer) = sync_channel(1);
-        self.tell(command(reply))?;
+        self.tell(worker, command(reply))?;
+        Ok(answer)
+    }
+
+    fn answer<T>(&self, worker: WorkerId, answer: &Receiver<T>) -> Result<T, Error> {
+        /// A thread that is on its way out has closed its mailbox by then; one that goes on has begun anew.
+        const ON_ITS_WAY: Duration = Duration::from_millis(100);
         answer.recv_timeout(PATIENCE).map_err(|missing| match missing {
             RecvTimeoutError::Timeout => Error::Stuck,
-            // The thread is on its way out: wait until it has said why.
-            RecvTimeoutError::Disconnected if self.media.wait_closed(PATIENCE) => {
+            RecvTimeoutError::Disconnected if self.media[usize::from(worker.0)].wait_closed(ON_ITS_WAY) => {
                 self.check().err().unwrap_or(Error::Closed)
             }
-            RecvTimeoutError::Disconnected => Error::Stuck,
+            RecvTimeoutError::Disconnected => Error::Restarted,
         })
     }
 
-    fn tell(&self, command: Command) -> Result<(), Error> {
+    fn tell_about(&self, peer: PeerId, command: Command) -> Result<(), Error> {
         self.check()?;
-        self.media.submit(command, PATIENCE).map_err(|refused| match refused {
+        let worker = self.shared.placement().worker_of(peer);
+        worker.map_or(Ok(()), |worker| ignore_closed(self.tell(worker, command)))
+    }
+
+    fn tell(&self, worker: WorkerId, command: Command) -> Result<(), Error> {
+        self.check()?;
+        let mailbox = self.media.get(usize::from(worker.0)).ok_or(Error::Closed)?;
+        mailbox.submit(command, PATIENCE).map_err(|refused| match refused {
             Refused::Closed => self.check().err().unwrap_or(Error::Closed),
             Refused::Full => Error::Stuck,
         })
@@ -245,6 +346,35 @@ impl Engine {
         match self.shared.failure.get() {
             Some(failure) => Err(Error::Failed(failure.clone())),
             None => Ok(()),
+        }
+    }
+}
+
+fn check(settings: &Settings) -> io::Result<()> {
+    let wrong = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    if settings.addresses.is_empty() || settings.addresses.len() > MAX_ADDRESSES {
+        return wrong(format!("1 to {MAX_ADDRESSES} addresses are needed"));
+    }
+    if settings.workers == 0 || settings.workers > sfu::MAX_WORKERS {
+        return wrong(format!("1 to {} workers are needed", sfu::MAX_WORKERS));
+    }
+    Ok(())
+}
+
+/// Threads that are told to stop again if not all of them start.
+struct Starting(Vec<(JoinHandle<()>, Arc<Mailbox<Command>>)>);
+
+impl Starting {
+    fn all(&mut self) -> Vec<JoinHandle<()>> {
+        self.0.drain(..).map(|(thread, _)| thread).collect()
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        for (thread, mailbox) in self.0.drain(..) {
+            let _ = mailbox.post(Command::Stop);
+            let _ = thread.join();
         }
     }
 }
@@ -267,52 +397,5 @@ fn ignore_closed(result: Result<(), Error>) -> Result<(), Error> {
     match result {
         Err(Error::Closed) => Ok(()),
         other => other,
-    }
-}
-
-/// Start a thread that reads `mailbox`. When it ends, for whatever reason, nobody waits for it any longer.
-fn spawn<T: Send + 'static>(
-    name: &str,
-    shared: &Arc<Shared>,
-    mailbox: &Arc<Mailbox<T>>,
-    body: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    let (title, shared, mailbox) = (name.to_owned(), Arc::clone(shared), Arc::clone(mailbox));
-    thread::Builder::new().name(format!("chorale-{name}")).spawn(move || {
-        // Nothing the body worked on is looked at after it panicked.
-        let failure = match catch_unwind(AssertUnwindSafe(body)) {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(format!("the {title} thread failed: {error}")),
-            Err(panic) => Some(format!("the {title} thread panicked: {}", message(panic.as_ref()))),
-        };
-        if let Some(failure) = failure {
-            let _ = shared.failure.set(failure);
-            shared.events.alarm();
-        }
-        mailbox.close();
-    })
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("for no stated reason")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::Epoll;
-
-    #[test]
-    fn a_panic_is_reported_and_wakes_whoever_waits() {
-        let shared = Arc::new(Shared { events: Arc::new(EventQueue::new().unwrap()), failure: OnceLock::new() });
-        let mailbox = Arc::new(Mailbox::<()>::new(None));
-        let thread = spawn("media", &shared, &mailbox, || panic!("at the disco")).unwrap();
-        assert!(mailbox.wait_closed(PATIENCE));
-        thread.join().unwrap();
-        assert_eq!(shared.failure.get().unwrap(), "the media thread panicked: at the disco");
-        let mut epoll = Epoll::new().unwrap();
-        epoll.add(shared.events.as_fd(), 0).unwrap();
-        assert_eq!(epoll.wait(Some(Duration::ZERO)).unwrap().count(), 1);
     }
 }

@@ -78,6 +78,8 @@ pub enum Reason {
     Fingerprint,
     /// It stopped to answer: its consent ran out (RFC 7675).
     Consent,
+    /// Its worker failed and was restarted: the client must come again.
+    Failed,
     /// It said goodbye (close_notify), or its DTLS connection broke.
     Closed,
 }
@@ -110,6 +112,14 @@ impl EventQueue {
         let before = fresh.len();
         fresh.retain(|event| matches!(event, Event::Connected { .. } | Event::Closed { .. }));
         (before - fresh.len()) as u64
+    }
+
+    /// Some that must not get lost, whoever reads them when.
+    pub(crate) fn push(&self, fresh: impl Iterator<Item = Event>) {
+        let mut events = self.lock();
+        events.extend(fresh);
+        drop(events);
+        self.readable.signal();
     }
 
     /// The oldest events, at most `limit`. The descriptor stays readable if there are more.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
-use sfu::{Path, PeerId};
+use sfu::{Path, PeerId, WorkerId};
 
 use crate::{
     dtls::{Backlog, Request, Terms},
@@ -13,6 +13,7 @@ use crate::{
 };
 
 pub(crate) struct Handshakes {
+    worker: WorkerId,
     peers: HashMap<PeerId, Handshake>,
     service: Arc<Mailbox<Request>>,
     backlog: Arc<Backlog>,
@@ -34,8 +35,8 @@ enum Stage {
 }
 
 impl Handshakes {
-    pub(crate) fn new(service: Arc<Mailbox<Request>>, backlog: Arc<Backlog>) -> Handshakes {
-        Handshakes { peers: HashMap::new(), service, backlog, pending: 0 }
+    pub(crate) fn new(worker: WorkerId, service: Arc<Mailbox<Request>>, backlog: Arc<Backlog>) -> Handshakes {
+        Handshakes { worker, peers: HashMap::new(), service, backlog, pending: 0 }
     }
 
     pub(crate) fn expect(&mut self, peer: PeerId, terms: Box<Terms>) {
@@ -48,7 +49,8 @@ impl Handshakes {
         match std::mem::replace(&mut handshake.stage, Stage::Pending) {
             Stage::Awaited(terms) => {
                 self.pending += 1;
-                self.ask(Request::Begin { peer, terms });
+                let worker = self.worker;
+                self.ask(Request::Begin { peer, worker, terms });
             }
             begun => handshake.stage = begun,
         }

@@ -12,9 +12,13 @@ mod event;
 mod handshakes;
 mod mailbox;
 mod outbox;
+mod placement;
 #[cfg(feature = "python")]
 mod python;
+mod ring;
 mod socket;
+mod streams;
+mod supervisor;
 mod sys;
 mod worker;
 

@@ -108,6 +108,20 @@ impl<T> Mailbox<T> {
         !waited.unwrap_or_else(PoisonError::into_inner).0.open
     }
 
+    /// Wake the thread although nothing was put in.
+    pub(crate) fn wake(&self) {
+        match &self.wake {
+            Some(wake) => wake.signal(),
+            None => self.changed.notify_all(),
+        }
+    }
+
+    /// Drop whatever waits and is not to be kept.
+    pub(crate) fn retain(&self, keep: impl FnMut(&T) -> bool) {
+        self.lock().items.retain(keep);
+        self.changed.notify_all();
+    }
+
     /// Readable while something may wait.
     pub(crate) fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         self.wake.as_ref().map(std::os::fd::AsFd::as_fd)

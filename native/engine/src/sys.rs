@@ -2,6 +2,7 @@
 //! Outside of this module the crate has no `unsafe`.
 
 mod address;
+mod affinity;
 mod clock;
 mod epoll;
 mod eventfd;
@@ -10,12 +11,13 @@ mod send;
 mod socket;
 mod ssl;
 
+pub(crate) use affinity::pin;
 pub use clock::thread_cpu;
-pub(crate) use epoll::Epoll;
+pub(crate) use epoll::{Epoll, Interest};
 pub(crate) use eventfd::EventFd;
 pub(crate) use receive::Inbox;
 pub(crate) use send::{Lane, Sent};
-pub(crate) use socket::set_buffer_sizes;
+pub(crate) use socket::{limit_send_buffer, set_buffer_sizes};
 pub(crate) use ssl::retransmission_timeout;
 
 use std::io;

@@ -30,6 +30,25 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Those of another worker, too.
+    pub fn add(&mut self, other: &Counters) {
+        for (mine, theirs) in [
+            (&mut self.rooms, other.rooms),
+            (&mut self.peers, other.peers),
+            (&mut self.sources, other.sources),
+            (&mut self.slots_held, other.slots_held),
+            (&mut self.paths, other.paths),
+            (&mut self.datagrams_in, other.datagrams_in),
+            (&mut self.datagrams_out, other.datagrams_out),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.resent, other.resent),
+        ] {
+            *mine += theirs;
+        }
+        self.drops.add(&other.drops);
+    }
+
     /// A datagram left, if it had anything in it.
     pub(crate) fn sent(&mut self, len: usize) {
         if len > 0 {

@@ -106,6 +106,13 @@ impl Drops {
         self.0[drop as usize] += 1;
     }
 
+    /// Those of another worker, too.
+    pub fn add(&mut self, other: &Drops) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine += theirs;
+        }
+    }
+
     /// How many so far.
     pub fn get(&self, drop: Drop) -> u64 {
         self.0[drop as usize]

@@ -1,6 +1,7 @@
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
+    ops::ControlFlow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,7 +19,10 @@ use sfu::{
     srtp::{MasterKey, Profile},
 };
 
-use super::{Identity, Terms};
+use super::{
+    Identity, Terms,
+    records::{Heard, Records},
+};
 use crate::{event::Reason, sys};
 
 /// What fits every path we will meet: IPv6's least of 1280 (RFC 8200 §5) less IP, UDP and a tunnel's header.
@@ -29,17 +33,22 @@ const EXPORTER: &str = "EXTRACTOR-dtls_srtp";
 
 /// One peer's DTLS connection, without sockets or clocks: datagrams go in by `receive` and come out of `outgoing`.
 pub(super) struct Association {
+    state: State,
+    outgoing: Vec<Box<[u8]>>,
+}
+
+enum State {
+    Handshaking(Box<Handshake>),
+    Established(Records),
+    /// With a cipher suite that `Records` does not know: libssl goes on.
+    Served(Box<SslStream<Datagrams>>),
+    Over,
+}
+
+struct Handshake {
     stream: SslStream<Datagrams>,
     terms: Terms,
     is_stranger: Arc<AtomicBool>,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Handshaking,
-    Established,
-    Over,
 }
 
 /// What became of an association.
@@ -76,75 +85,107 @@ impl Association {
             true
         });
         let stream = SslStream::new(ssl, Datagrams::default())?;
-        Ok(Association { stream, terms, is_stranger, state: State::Handshaking })
+        let handshake = Handshake { stream, terms, is_stranger };
+        Ok(Association { state: State::Handshaking(Box::new(handshake)), outgoing: Vec::new() })
     }
 
     /// Take a datagram from the peer.
     pub(super) fn receive(&mut self, datagram: Box<[u8]>) -> Progress {
-        self.stream.get_mut().incoming.push_back(datagram);
-        self.advance()
+        match &mut self.state {
+            State::Handshaking(handshake) => {
+                handshake.stream.get_mut().incoming.push_back(datagram);
+                self.advance()
+            }
+            State::Established(records) => match records.hear(&datagram) {
+                Heard::Nothing => Progress::None,
+                Heard::Handshake => {
+                    self.outgoing.extend_from_slice(records.last_flight(datagram.len()));
+                    Progress::None
+                }
+                Heard::Closed => self.end(Reason::Closed),
+            },
+            State::Served(stream) => {
+                stream.get_mut().incoming.push_back(datagram);
+                let is_over = read(stream).is_break();
+                self.outgoing.append(&mut stream.get_mut().outgoing);
+                if is_over { self.end(Reason::Closed) } else { Progress::None }
+            }
+            State::Over => Progress::None,
+        }
     }
 
     /// Do what can be done now: begin, retransmit if that is due, work on what was received.
     pub(super) fn advance(&mut self) -> Progress {
-        let mut progress = Progress::None;
-        if self.state == State::Handshaking {
-            progress = match self.stream.do_handshake() {
-                Ok(()) => match self.keys() {
-                    Ok(keys) => {
-                        self.state = State::Established;
-                        Progress::Established(Box::new(keys))
-                    }
-                    Err(reason) => self.end(reason),
-                },
-                Err(error) if error.code() == ErrorCode::WANT_READ => Progress::None,
-                Err(_) if self.is_stranger.load(Ordering::Relaxed) => self.end(Reason::Fingerprint),
-                Err(_) => self.end(Reason::Handshake),
-            };
+        let State::Handshaking(handshake) = &mut self.state else { return Progress::None };
+        let result = handshake.stream.do_handshake();
+        let sent = self.outgoing.len();
+        self.outgoing.append(&mut handshake.stream.get_mut().outgoing);
+        match result {
+            Ok(()) => match handshake.keys() {
+                Ok(keys) => self.establish(keys, sent),
+                Err(reason) => self.end(reason),
+            },
+            Err(error) if error.code() == ErrorCode::WANT_READ => Progress::None,
+            Err(_) if handshake.is_stranger.load(Ordering::Relaxed) => self.end(Reason::Fingerprint),
+            Err(_) => self.end(Reason::Handshake),
         }
-        if self.state == State::Established {
-            // Reading is also what answers a peer that repeats its last flight because it missed ours.
-            let mut discarded = [0; MAX_DATAGRAM];
-            loop {
-                match self.stream.ssl_read(&mut discarded) {
-                    Ok(_) => {}
-                    Err(error) if error.code() == ErrorCode::WANT_READ => break,
-                    // close_notify, or an alert that ends the connection.
-                    Err(_) => return self.end(Reason::Closed),
-                }
-            }
+    }
+
+    /// Keep what is still needed. What goes out from `sent` on is our last flight, if the last was ours.
+    fn establish(&mut self, keys: Keys, sent: usize) -> Progress {
+        let State::Handshaking(handshake) = std::mem::replace(&mut self.state, State::Over) else {
+            return Progress::None;
+        };
+        let Handshake { mut stream, terms, .. } = *handshake;
+        // Records may have come behind the handshake's last.
+        if read(&mut stream).is_break() {
+            return self.end(Reason::Closed);
         }
-        progress
+        let last_flight = if terms.active { &[] } else { &self.outgoing[sent..] };
+        self.state = match Records::new(stream.ssl(), terms.active, last_flight) {
+            Ok(Some(records)) => State::Established(records),
+            Ok(None) => State::Served(Box::new(stream)),
+            Err(_) => return self.end(Reason::Handshake),
+        };
+        Progress::Established(Box::new(keys))
     }
 
     /// Say goodbye, if there is a connection to end.
     pub(super) fn close(&mut self) {
-        if self.state == State::Established {
-            // It cannot block, and whether the peer hears it does not matter to us.
-            let _ = self.stream.shutdown();
-            self.state = State::Over;
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Established(records) => self.outgoing.extend(records.close_notify()),
+            State::Served(mut stream) => {
+                // It cannot block, and whether the peer hears it does not matter to us.
+                let _ = stream.shutdown();
+                self.outgoing.append(&mut stream.get_mut().outgoing);
+            }
+            State::Handshaking(_) | State::Over => {}
         }
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        self.state == State::Handshaking
+        matches!(self.state, State::Handshaking(_))
     }
 
     /// When `advance` must be called to repeat the last flight, if nothing is received until then.
     pub(super) fn retransmission(&self, now: Instant) -> Option<Instant> {
-        sys::retransmission_timeout(self.stream.ssl()).map(|left| now + left)
+        let State::Handshaking(handshake) = &self.state else { return None };
+        sys::retransmission_timeout(handshake.stream.ssl()).map(|left| now + left)
     }
 
     /// The datagrams to send, in order.
     pub(super) fn outgoing(&mut self) -> impl Iterator<Item = Box<[u8]>> {
-        self.stream.get_mut().outgoing.drain(..)
+        // All of the memory goes too: most associations never send again.
+        std::mem::take(&mut self.outgoing).into_iter()
     }
 
     fn end(&mut self, reason: Reason) -> Progress {
         self.state = State::Over;
         Progress::Over(reason)
     }
+}
 
+impl Handshake {
     /// The SRTP keys, if the peer is who it should be (RFC 5763 §5).
     fn keys(&self) -> Result<Keys, Reason> {
         let ssl = self.stream.ssl();
@@ -153,6 +194,19 @@ impl Association {
             return Err(Reason::Fingerprint);
         }
         export(ssl, self.terms.active).ok_or(Reason::Handshake)
+    }
+}
+
+/// Read all that there is, which is also what answers a peer that repeats its last flight because it missed ours. It breaks
+/// off at a close_notify, or an alert that ends the connection.
+fn read(stream: &mut SslStream<Datagrams>) -> ControlFlow<()> {
+    let mut discarded = [0; MAX_DATAGRAM];
+    loop {
+        match stream.ssl_read(&mut discarded) {
+            Ok(_) => {}
+            Err(error) if error.code() == ErrorCode::WANT_READ => return ControlFlow::Continue(()),
+            Err(_) => return ControlFlow::Break(()),
+        }
     }
 }
 
@@ -202,147 +256,4 @@ impl Write for Datagrams {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use openssl::hash::MessageDigest;
-
-    use super::*;
-    use crate::dtls::Fingerprints;
-
-    fn terms(of: &Identity, active: bool) -> Terms {
-        let fingerprints = Fingerprints::new([("sha-256", &of.fingerprint[..])]).unwrap();
-        Terms { active, fingerprints }
-    }
-
-    /// A client and a server, each of which expects the other.
-    fn pair() -> (Association, Association) {
-        let (us, them) = (Identity::new().unwrap(), Identity::new().unwrap());
-        let client = Association::new(&us, terms(&them, true)).unwrap();
-        let server = Association::new(&them, terms(&us, false)).unwrap();
-        (client, server)
-    }
-
-    /// Bring datagrams from one to the other; the last progress that says something.
-    fn carry(from: &mut Association, to: &mut Association) -> Progress {
-        let mut said = Progress::None;
-        for datagram in from.outgoing().collect::<Vec<_>>() {
-            match to.receive(datagram) {
-                Progress::None => {}
-                progress => said = progress,
-            }
-        }
-        said
-    }
-
-    fn connect(client: &mut Association, server: &mut Association) {
-        client.advance();
-        carry(client, server);
-        carry(server, client);
-        assert!(matches!(carry(client, server), Progress::Established(_)));
-    }
-
-    #[test]
-    fn both_sides_of_a_handshake_get_keys() {
-        let (mut client, mut server) = pair();
-        connect(&mut client, &mut server);
-        assert!(matches!(carry(&mut server, &mut client), Progress::Established(_)));
-    }
-
-    #[test]
-    fn no_flight_is_larger_than_the_mtu() {
-        let (mut client, mut server) = pair();
-        client.advance();
-        for _ in 0..2 {
-            let sizes = |association: &mut Association| {
-                let datagrams: Vec<_> = association.outgoing().collect();
-                assert!(datagrams.iter().all(|datagram| datagram.len() <= MTU as usize));
-                datagrams
-            };
-            for datagram in sizes(&mut client) {
-                server.receive(datagram);
-            }
-            for datagram in sizes(&mut server) {
-                client.receive(datagram);
-            }
-        }
-        assert!(!client.is_handshaking() && !server.is_handshaking());
-    }
-
-    #[test]
-    fn a_certificate_that_was_not_promised_is_refused_by_either_side() {
-        let (us, them, other) = (Identity::new().unwrap(), Identity::new().unwrap(), Identity::new().unwrap());
-        let mut client = Association::new(&us, terms(&them, true)).unwrap();
-        let mut server = Association::new(&them, terms(&other, false)).unwrap();
-        client.advance();
-        carry(&mut client, &mut server);
-        carry(&mut server, &mut client);
-        assert!(matches!(carry(&mut client, &mut server), Progress::Over(Reason::Fingerprint)));
-        // The alert tells the client.
-        assert!(matches!(carry(&mut server, &mut client), Progress::Over(Reason::Handshake)));
-
-        let mut client = Association::new(&us, terms(&other, true)).unwrap();
-        let mut server = Association::new(&them, terms(&us, false)).unwrap();
-        client.advance();
-        carry(&mut client, &mut server);
-        assert!(matches!(carry(&mut server, &mut client), Progress::Over(Reason::Fingerprint)));
-    }
-
-    #[test]
-    fn another_hash_of_the_certificate_is_as_good() {
-        let (us, them) = (Identity::new().unwrap(), Identity::new().unwrap());
-        let digest = us.certificate.digest(MessageDigest::sha512()).unwrap();
-        let fingerprints = Fingerprints::new([("sha-1", &[0; 20][..]), ("SHA-512", &digest)]).unwrap();
-        let mut client = Association::new(&us, terms(&them, true)).unwrap();
-        let mut server = Association::new(&them, Terms { active: false, fingerprints }).unwrap();
-        connect(&mut client, &mut server);
-    }
-
-    #[test]
-    fn a_client_that_missed_the_last_flight_gets_it_again() {
-        let (mut client, mut server) = pair();
-        client.advance();
-        carry(&mut client, &mut server);
-        carry(&mut server, &mut client);
-        assert!(matches!(carry(&mut client, &mut server), Progress::Established(_)));
-        assert_ne!(server.outgoing().count(), 0);
-        // A repeated record is a replay, so the client must really send it again, and libssl has no clock but the real one.
-        let due = client.retransmission(Instant::now()).unwrap();
-        thread::sleep(due - Instant::now());
-        client.advance();
-        assert!(matches!(carry(&mut client, &mut server), Progress::None));
-        assert!(matches!(carry(&mut server, &mut client), Progress::Established(_)));
-    }
-
-    #[test]
-    fn a_flight_without_an_answer_is_due_again() {
-        let (mut client, _) = pair();
-        let now = Instant::now();
-        assert_eq!(client.retransmission(now), None);
-        client.advance();
-        assert!(client.retransmission(now).is_some_and(|due| due > now));
-    }
-
-    #[test]
-    fn a_goodbye_ends_the_other_side() {
-        let (mut client, mut server) = pair();
-        connect(&mut client, &mut server);
-        carry(&mut server, &mut client);
-        client.close();
-        assert!(matches!(carry(&mut client, &mut server), Progress::Over(Reason::Closed)));
-    }
-
-    #[test]
-    fn noise_during_and_after_the_handshake_changes_nothing() {
-        let noise = || [[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255].as_slice(), &[23; 40], &[20], &[63; 1500]];
-        let (mut client, mut server) = pair();
-        for datagram in noise() {
-            assert!(matches!(server.receive(datagram.into()), Progress::None));
-        }
-        connect(&mut client, &mut server);
-        for datagram in noise() {
-            assert!(matches!(server.receive(datagram.into()), Progress::None));
-        }
-        assert!(matches!(carry(&mut server, &mut client), Progress::Established(_)));
-    }
-}
+mod tests;

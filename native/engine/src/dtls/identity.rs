@@ -7,14 +7,14 @@ use openssl::{
     error::ErrorStack,
     hash::MessageDigest,
     nid::Nid,
-    pkey::PKey,
+    pkey::{PKey, PKeyRef, Private},
     ssl::{SslContext, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion},
     x509::{X509, X509NameBuilder},
 };
 
 /// Our certificate is ECDSA; the RSA suites are for peers that listen (`setup:passive`) with an RSA certificate.
 /// AES-128-CBC with SHA-1 is the last resort of old stacks.
-const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:\
+pub(super) const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:\
     ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-SHA:\
     ECDHE-RSA-AES128-SHA";
 
@@ -39,6 +39,11 @@ pub(crate) struct Identity {
 impl Identity {
     pub(crate) fn new() -> Result<Identity, ErrorStack> {
         let key = PKey::from_ec_key(EcKey::generate(&*EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?)?)?;
+        Identity::with(&key, CIPHERS)
+    }
+
+    /// With a key and cipher suites of the caller's choice.
+    pub(super) fn with(key: &PKeyRef<Private>, ciphers: &str) -> Result<Identity, ErrorStack> {
         let mut serial = BigNum::new()?;
         serial.rand(64, MsbOption::ONE, false)?;
         let mut name = X509NameBuilder::new()?;
@@ -53,16 +58,16 @@ impl Identity {
         certificate.set_issuer_name(&name)?;
         certificate.set_not_before(&*Asn1Time::from_unix(now - BACKDATE_SECONDS)?)?;
         certificate.set_not_after(&*Asn1Time::from_unix(now + VALIDITY_SECONDS)?)?;
-        certificate.set_pubkey(&key)?;
-        certificate.sign(&key, MessageDigest::sha256())?;
+        certificate.set_pubkey(key)?;
+        certificate.sign(key, MessageDigest::sha256())?;
         let certificate = certificate.build();
 
         let mut context = SslContext::builder(SslMethod::dtls())?;
         context.set_min_proto_version(Some(SslVersion::DTLS1_2))?;
-        context.set_cipher_list(CIPHERS)?;
+        context.set_cipher_list(ciphers)?;
         context.set_tlsext_use_srtp(PROFILES)?;
         context.set_certificate(&certificate)?;
-        context.set_private_key(&key)?;
+        context.set_private_key(key)?;
         // The chain is nobody's; each association checks the certificate itself.
         context.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         // One handshake a connection, at once: nothing to resume, nothing to renegotiate.

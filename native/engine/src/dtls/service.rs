@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sfu::{Path, PeerId};
+use sfu::{Path, PeerId, WorkerId};
 
 use super::{
     Backlog, Identity, Terms, Ticket,
@@ -19,7 +19,7 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
 /// What the media thread asks of the handshake thread.
 pub(crate) enum Request {
     /// An address of the peer is known: make the connection.
-    Begin { peer: PeerId, terms: Box<Terms> },
+    Begin { peer: PeerId, worker: WorkerId, terms: Box<Terms> },
     /// A datagram of DTLS records came from the peer.
     Receive { peer: PeerId, datagram: Box<[u8]>, ticket: Ticket },
     /// The peer is gone. Say goodbye to it at `path`.
@@ -32,7 +32,8 @@ pub(crate) enum Request {
 pub(crate) struct Service {
     identity: Identity,
     requests: Arc<Mailbox<Request>>,
-    media: Arc<Mailbox<Command>>,
+    /// The media threads, by worker.
+    media: Vec<Arc<Mailbox<Command>>>,
     backlog: Arc<Backlog>,
     connections: HashMap<PeerId, Connection>,
     /// Handshakes under way, by when each must be looked at next.
@@ -41,6 +42,8 @@ pub(crate) struct Service {
 
 struct Connection {
     association: Association,
+    /// Who serves the peer.
+    worker: WorkerId,
     /// When the handshake is given up.
     limit: Instant,
     /// Its entry in `due`.
@@ -51,7 +54,7 @@ impl Service {
     pub(crate) fn new(
         identity: Identity,
         requests: Arc<Mailbox<Request>>,
-        media: Arc<Mailbox<Command>>,
+        media: Vec<Arc<Mailbox<Command>>>,
         backlog: Arc<Backlog>,
     ) -> Service {
         Service { identity, requests, media, backlog, connections: HashMap::new(), due: BTreeSet::new() }
@@ -64,7 +67,7 @@ impl Service {
             self.requests.take_until(self.due.first().map(|&(due, _)| due), &mut requests);
             for request in requests.drain(..) {
                 match request {
-                    Request::Begin { peer, terms } => self.begin(peer, *terms),
+                    Request::Begin { peer, worker, terms } => self.begin(peer, worker, *terms),
                     Request::Receive { peer, datagram, ticket } => {
                         self.advance(peer, |association| association.receive(datagram));
                         drop(ticket);
@@ -77,14 +80,14 @@ impl Service {
         }
     }
 
-    fn begin(&mut self, peer: PeerId, terms: Terms) {
+    fn begin(&mut self, peer: PeerId, worker: WorkerId, terms: Terms) {
         match Association::new(&self.identity, terms) {
             Ok(association) => {
                 let limit = Instant::now() + HANDSHAKE_LIMIT;
-                self.connections.insert(peer, Connection { association, limit, due: None });
+                self.connections.insert(peer, Connection { association, worker, limit, due: None });
                 self.advance(peer, Association::advance);
             }
-            Err(_) => self.tell(Command::Lost { peer, reason: Reason::Handshake }),
+            Err(_) => self.tell(worker, Command::Lost { peer, reason: Reason::Handshake }),
         }
     }
 
@@ -92,14 +95,15 @@ impl Service {
     fn advance(&mut self, peer: PeerId, step: impl FnOnce(&mut Association) -> Progress) {
         let Some(connection) = self.connections.get_mut(&peer) else { return };
         let progress = step(&mut connection.association);
+        let worker = connection.worker;
         // The last flight before the keys, the alert before the end: the media thread keeps the order.
-        send(&mut connection.association, peer, None, &self.media, &self.backlog);
+        send(&mut connection.association, peer, None, &self.media[usize::from(worker.0)], &self.backlog);
         match progress {
             Progress::None => {}
-            Progress::Established(keys) => self.tell(Command::SetKeys { peer, keys }),
+            Progress::Established(keys) => self.tell(worker, Command::SetKeys { peer, keys }),
             Progress::Over(reason) => {
                 self.remove(peer);
-                return self.tell(Command::Lost { peer, reason });
+                return self.tell(worker, Command::Lost { peer, reason });
             }
         }
         self.schedule(peer);
@@ -112,9 +116,10 @@ impl Service {
             && due <= now
         {
             let peer = PeerId(peer);
-            if self.connections.get(&peer).is_some_and(|connection| connection.limit <= now) {
+            if let Some(connection) = self.connections.get(&peer).filter(|connection| connection.limit <= now) {
+                let worker = connection.worker;
                 self.remove(peer);
-                self.tell(Command::Lost { peer, reason: Reason::Handshake });
+                self.tell(worker, Command::Lost { peer, reason: Reason::Handshake });
             } else {
                 self.advance(peer, Association::advance);
             }
@@ -134,30 +139,31 @@ impl Service {
     }
 
     fn forget(&mut self, peer: PeerId, path: Option<Path>) {
-        if let Some(mut association) = self.remove(peer) {
+        if let Some(Connection { mut association, worker, .. }) = self.remove(peer) {
             association.close();
-            send(&mut association, peer, path, &self.media, &self.backlog);
+            send(&mut association, peer, path, &self.media[usize::from(worker.0)], &self.backlog);
         }
     }
 
     fn stop(&mut self) {
         for (&peer, connection) in &mut self.connections {
             connection.association.close();
-            send(&mut connection.association, peer, None, &self.media, &self.backlog);
+            let media = &self.media[usize::from(connection.worker.0)];
+            send(&mut connection.association, peer, None, media, &self.backlog);
         }
     }
 
-    fn remove(&mut self, peer: PeerId) -> Option<Association> {
+    fn remove(&mut self, peer: PeerId) -> Option<Connection> {
         let connection = self.connections.remove(&peer)?;
         if let Some(due) = connection.due {
             self.due.remove(&(due, peer.0));
         }
-        Some(connection.association)
+        Some(connection)
     }
 
-    fn tell(&self, command: Command) {
+    fn tell(&self, worker: WorkerId, command: Command) {
         // If the media thread is gone, the engine says so to whoever asks next.
-        let _ = self.media.post(command);
+        let _ = self.media[usize::from(worker.0)].post(command);
     }
 }
 

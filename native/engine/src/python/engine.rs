@@ -1,6 +1,6 @@
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::{AsFd, AsRawFd, RawFd},
 };
 
@@ -11,7 +11,7 @@ use pyo3::{
     sync::PyOnceLock,
     types::{IntoPyDict, PyDict, PyTuple},
 };
-use sfu::{IceCredentials, PeerId, RoomId, Row};
+use sfu::{IceCredentials, PeerId, RoomId, Row, WorkerId};
 
 use super::{
     event::Event,
@@ -48,22 +48,34 @@ pub(super) struct Engine(engine::Engine);
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, addresses, port=0, audio_slots=8))]
-    fn new(py: Python<'_>, addresses: Vec<String>, port: u16, audio_slots: usize) -> PyResult<Engine> {
+    #[pyo3(signature = (*, addresses, port=0, audio_slots=8, workers=1, spread_above=200, tcp=true))]
+    fn new(
+        py: Python<'_>,
+        addresses: Vec<String>,
+        port: u16,
+        audio_slots: usize,
+        workers: usize,
+        spread_above: usize,
+        tcp: bool,
+    ) -> PyResult<Engine> {
         if addresses.is_empty() || addresses.len() > MAX_ADDRESSES {
             return Err(PyValueError::new_err(format!("1 to {MAX_ADDRESSES} addresses are needed")));
         }
         if !(1..=sfu::MAX_SLOTS).contains(&audio_slots) {
             return Err(PyValueError::new_err(format!("audio_slots must be 1 to {}", sfu::MAX_SLOTS)));
         }
+        if !(1..=sfu::MAX_WORKERS).contains(&workers) {
+            return Err(PyValueError::new_err(format!("workers must be 1 to {}", sfu::MAX_WORKERS)));
+        }
         let addresses = addresses.iter().map(|address| parse(address)).collect::<PyResult<_>>()?;
-        let settings = Settings { addresses, port, audio_slots };
+        let settings = Settings { addresses, port, audio_slots, workers, spread_above, tcp };
         py.detach(|| engine::Engine::start(&settings)).map(Engine).map_err(os_error)
     }
 
     #[getter]
-    fn addresses(&self) -> Vec<(String, u16)> {
-        self.0.addresses().iter().map(|address| (address.ip().to_string(), address.port())).collect()
+    fn addresses(&self) -> Vec<Vec<(String, u16)>> {
+        let of_worker = |bound: &Vec<SocketAddr>| bound.iter().map(|at| (at.ip().to_string(), at.port())).collect();
+        self.0.addresses().iter().map(of_worker).collect()
     }
 
     /// SHA-256 of the DTLS certificate (made anew at each start): 32 bytes.
@@ -85,12 +97,13 @@ impl Engine {
 
     /// The room exists from its first peer to its last. Raises ValueError on a description that cannot be served.
     #[pyo3(signature = (*, room, peer, config))]
-    fn add_peer(&self, py: Python<'_>, room: u64, peer: u64, config: &Bound<'_, Peer>) -> PyResult<()> {
+    fn add_peer(&self, py: Python<'_>, room: u64, peer: u64, config: &Bound<'_, Peer>) -> PyResult<u8> {
         if room.max(peer) > i64::MAX as u64 {
             return Err(PyValueError::new_err("handles are below 2**63"));
         }
         let (config, terms) = (config.get().config(), config.get().terms());
-        py.detach(|| self.0.add_peer(RoomId(room), PeerId(peer), config, Some(terms))).map_err(error)
+        let added = py.detach(|| self.0.add_peer(RoomId(room), PeerId(peer), config, Some(terms)));
+        added.map(|worker| worker.0).map_err(error)
     }
 
     /// Unknown handles are ignored: the peer may have closed a moment ago.
@@ -151,9 +164,17 @@ impl Engine {
 
     /// One row a peer.
     fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let rows = py.detach(|| -> Result<Vec<u8>, Error> { Ok(self.0.statistics()?.iter().flat_map(row).collect()) });
+        let rows = py.detach(|| -> Result<Vec<u8>, Error> {
+            let by_worker = self.0.statistics()?;
+            Ok(by_worker.iter().flat_map(|(worker, rows)| rows.iter().flat_map(|each| row(*worker, each))).collect())
+        });
         // A view of the bytes under the columns' names: no array type of ours to keep in step.
         PyArray1::from_vec(py, rows.map_err(error)?).call_method1("view", (columns(py)?,))
+    }
+
+    /// Let a worker panic, to see that it harms nobody else.
+    fn _panic_worker(&self, worker: u8) -> PyResult<()> {
+        self.0.panic_worker(WorkerId(worker)).map_err(error)
     }
 
     /// Stop the threads and close the sockets; idempotent. Events not drained are dropped.
@@ -176,7 +197,7 @@ fn columns(py: Python<'_>) -> PyResult<&Bound<'_, PyArrayDescr>> {
 }
 
 /// One row, in the order of `COLUMNS` and the byte order of this machine.
-fn row(statistics: &Row) -> [u8; ROW] {
+fn row(worker: WorkerId, statistics: &Row) -> [u8; ROW] {
     let mut row = [0; ROW];
     let mut end = 0;
     let mut put = |bytes: &[u8]| {
@@ -193,8 +214,7 @@ fn row(statistics: &Row) -> [u8; ROW] {
     put(&statistics.jitter.to_ne_bytes());
     put(&statistics.rtt.to_ne_bytes());
     put(&statistics.csrc.to_ne_bytes());
-    let worker = 0;
-    put(&[statistics.kind as u8, statistics.slot, worker, statistics.level, u8::from(statistics.connected)]);
+    put(&[statistics.kind as u8, statistics.slot, worker.0, statistics.level, u8::from(statistics.connected)]);
     row
 }
 
@@ -213,6 +233,8 @@ fn os_error(error: io::Error) -> PyErr {
 fn error(error: Error) -> PyErr {
     match error {
         Error::Rejected(_) => PyValueError::new_err(error.to_string()),
-        Error::Failed(_) | Error::Closed | Error::Stuck => PyRuntimeError::new_err(error.to_string()),
+        Error::Failed(_) | Error::Closed | Error::Stuck | Error::Restarted => {
+            PyRuntimeError::new_err(error.to_string())
+        }
     }
 }

@@ -72,6 +72,7 @@ impl Reason {
             event::Reason::Fingerprint => "fingerprint",
             event::Reason::Consent => "consent",
             event::Reason::Closed => "closed",
+            event::Reason::Failed => "failed",
         }
     }
 }
@@ -90,9 +91,9 @@ impl FromPyObject<'_, '_> for Reason {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Reason> {
-        use event::Reason::{Closed, Consent, Fingerprint, Handshake};
+        use event::Reason::{Closed, Consent, Failed, Fingerprint, Handshake};
         let name: String = object.extract()?;
-        let reasons = [Handshake, Fingerprint, Consent, Closed].map(Reason);
+        let reasons = [Handshake, Fingerprint, Consent, Closed, Failed].map(Reason);
         reasons.into_iter().find(|reason| reason.name() == name).ok_or_else(|| PyValueError::new_err("unknown reason"))
     }
 }

@@ -7,8 +7,31 @@ use std::{
 
 use super::checked;
 
-/// Sockets (at most 8 in practice) and the eventfd: more events than this wait for the next call.
-const EVENTS: usize = 16;
+/// Sockets, listeners and the eventfd, and busy connections: more events than this wait for the next call.
+const EVENTS: usize = 64;
+
+/// What a descriptor is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Input,
+    Both,
+}
+
+impl Interest {
+    fn bits(self) -> u32 {
+        let output = if self == Interest::Both { libc::EPOLLOUT } else { 0 };
+        (libc::EPOLLIN | output) as u32
+    }
+}
+
+/// A descriptor has become ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub(crate) token: u64,
+    /// Or an error or the end waits to be read.
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
 
 /// Waits until one of a few descriptors is readable (level-triggered).
 pub(crate) struct Epoll {
@@ -29,20 +52,35 @@ impl Epoll {
 
     /// Watch `fd` for input; `wait` reports it as `token`. A descriptor that is closed leaves by itself.
     pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
+        self.control(libc::EPOLL_CTL_ADD, fd, token, Interest::Input)
+    }
+
+    /// Watch `fd`, which was added, for something else.
+    pub(crate) fn change(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
+    }
+
+    fn control(&self, operation: libc::c_int, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: interest.bits(), u64: token };
         // SAFETY: both descriptors are open for the length of the call, `event` is valid, and the kernel copies it.
-        checked(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &mut event) })?;
+        checked(unsafe { libc::epoll_ctl(self.fd.as_raw_fd(), operation, fd.as_raw_fd(), &mut event) })?;
         Ok(())
     }
 
-    /// The tokens of what is readable, after at most `timeout` (rounded up; None: for ever). None at all after a signal.
-    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = u64> + '_> {
+    /// What is ready, after at most `timeout` (rounded up; None: for ever). Nothing at all after a signal.
+    pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> io::Result<impl Iterator<Item = Ready> + use<>> {
         let ready = match self.wait_raw(timeout) {
             Ok(ready) => ready,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             Err(error) => return Err(error),
         };
-        Ok(self.events[..ready].iter().map(|event| event.u64))
+        // A copy, so that what is ready can be changed while it is gone through.
+        let events = self.events;
+        Ok(events.into_iter().take(ready).map(|event| Ready {
+            token: event.u64,
+            readable: event.events & !(libc::EPOLLOUT as u32) != 0,
+            writable: event.events & libc::EPOLLOUT as u32 != 0,
+        }))
     }
 
     fn wait_raw(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
@@ -96,7 +134,8 @@ mod tests {
             epoll.has_nanoseconds = has_nanoseconds;
             epoll.add(quiet.as_fd(), 1).unwrap();
             epoll.add(loud.as_fd(), 2).unwrap();
-            assert_eq!(epoll.wait(None).unwrap().collect::<Vec<_>>(), [2]);
+            let ready = Ready { token: 2, readable: true, writable: false };
+            assert_eq!(epoll.wait(None).unwrap().collect::<Vec<_>>(), [ready]);
             loud.clear();
             assert_eq!(epoll.wait(Some(Duration::from_nanos(10))).unwrap().count(), 0);
             loud.signal();

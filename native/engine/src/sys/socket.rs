@@ -1,4 +1,8 @@
-use std::{io, mem, net::UdpSocket, os::fd::AsRawFd};
+use std::{
+    io, mem,
+    net::{TcpStream, UdpSocket},
+    os::fd::AsRawFd,
+};
 
 use super::checked;
 
@@ -12,7 +16,12 @@ pub(crate) fn set_buffer_sizes(socket: &UdpSocket, bytes: usize) {
     }
 }
 
-fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+/// Let no more than about `bytes` wait in the kernel to be sent.
+pub(crate) fn limit_send_buffer(stream: &TcpStream, bytes: usize) -> io::Result<()> {
+    set_option(stream, libc::SO_SNDBUF, bytes as libc::c_int)
+}
+
+fn set_option(socket: &impl AsRawFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the socket is open, and `value` is a valid int of the length given.
     checked(unsafe {
         libc::setsockopt(

@@ -1,35 +1,42 @@
 //! Rooms in which chance decides what happens.
 
-use crate::support::script;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// SplitMix64.
-fn random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
+use simulation::Random;
 
-fn play(seeds: std::ops::Range<u64>, hostile: bool) {
+use crate::support::{chaos, script};
+
+/// Play what chance writes, once a seed; `change` has the last word.
+fn play(seeds: Range<u64>, length: u64, change: impl Fn(&mut Vec<u8>), run: impl Fn(&[u8])) {
     for seed in seeds {
-        let mut state = seed;
-        let len = 200 + random(&mut state) as usize % 2000;
-        let mut bytes: Vec<u8> = (0..len).map(|_| random(&mut state) as u8).collect();
-        bytes[0] = bytes[0] & !1 | u8::from(hostile);
-        if let Err(panic) = std::panic::catch_unwind(|| script::run(&bytes)) {
-            eprintln!("seed {seed}, hostile: {hostile}");
-            std::panic::resume_unwind(panic);
+        let mut random = Random::new(seed);
+        let len = length / 10 + random.below(length);
+        let mut bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+        change(&mut bytes);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&bytes))) {
+            eprintln!("seed {seed}");
+            resume_unwind(panic);
         }
     }
 }
 
 #[test]
 fn whatever_happens_in_a_room_of_well_behaved_sources_its_streams_are_sound() {
-    play(0..150, false);
+    play(0..150, 2000, |bytes| bytes[0] &= !1, script::run);
 }
 
 #[test]
 fn whatever_hostile_members_send_the_room_stays_sound() {
-    play(1000..1150, true);
+    play(1000..1150, 2000, |bytes| bytes[0] |= 1, script::run);
+}
+
+#[test]
+fn whatever_networks_and_commands_do_rooms_stay_sound() {
+    play(2000..2060, 500, |bytes| bytes[1] -= bytes[1] % 3, chaos::run);
+}
+
+#[test]
+fn whatever_networks_and_commands_do_rooms_on_several_workers_stay_sound() {
+    play(3000..3060, 500, |bytes| bytes[1] = bytes[1] / 3 * 3 % 252 + 1 + bytes[1] % 2, chaos::run);
 }

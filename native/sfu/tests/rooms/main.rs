@@ -4,7 +4,13 @@
 mod support;
 
 mod chance;
+mod commands;
 mod forwarding;
+mod networks;
+mod repair;
 mod reports;
 mod slots;
+mod sources;
+mod spread;
+mod strangers;
 mod transport;

@@ -4,15 +4,20 @@ use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
 use sfu::demux::{Kind, classify};
+use sfu::drops::Drop;
+use sfu::red::Red;
 use sfu::rtcp::{self, Packet, ReportBlock, SenderInfo};
 use sfu::rtp::{AudioLevel, Header};
 use sfu::srtp::{Inbound, MasterKey, Outbound, Profile};
-use sfu::{Keys, MAX_DATAGRAM, Path, PeerConfig, PeerId, RoomId, SlotConfig, SourceConfig};
+use sfu::{IceCredentials, Keys, MAX_DATAGRAM, Path, PeerConfig, PeerId, RoomId, SlotConfig, SourceConfig};
 
 /// 20 ms of Opus at 48 kHz.
 pub const FRAME: u32 = 960;
 /// What the room sends for 20 ms of silence.
 pub const SILENCE: &[u8] = &[0xF8, 0xFF, 0xFE];
+
+/// The payload type of RED, everywhere.
+pub const RED: u8 = 63;
 
 /// Datagrams in which a repetition is looked for.
 const RECENT: usize = 64;
@@ -34,6 +39,8 @@ pub struct Setup {
     pub red: bool,
     /// It may ask for packets again.
     pub nack: bool,
+    /// Its extensions are in the two-byte form (RFC 8285 §4.3).
+    pub two_byte: bool,
 }
 
 impl Default for Setup {
@@ -48,6 +55,7 @@ impl Default for Setup {
             sends_mid: true,
             red: false,
             nack: false,
+            two_byte: false,
         }
     }
 }
@@ -76,17 +84,24 @@ pub struct Heard {
     pub index: u64,
     pub csrc: Option<u32>,
     pub level: Option<AudioLevel>,
+    /// What of the payload is RED.
+    pub red: Option<Red>,
     pub payload: Vec<u8>,
 }
 
 impl Heard {
+    /// The packet's own frame.
+    pub fn frame(&self) -> &[u8] {
+        self.red.as_ref().map_or(&self.payload, |red| &self.payload[red.primary.clone()])
+    }
+
     pub fn is_silence(&self) -> bool {
         self.csrc.is_none() && self.payload == SILENCE
     }
 
     /// The packet index under which its source sent it, which our microphones put into the payload.
     pub fn sent_as(&self) -> u64 {
-        let bytes = self.payload[4..12].try_into().expect("our microphones' payloads are longer");
+        let bytes = self.frame()[4..12].try_into().expect("our microphones' payloads are longer");
         u64::from_be_bytes(bytes)
     }
 }
@@ -124,6 +139,10 @@ pub struct Client {
     recent: VecDeque<Vec<u8>>,
     /// Sealed RTP that came once more, byte for byte.
     pub resent: Vec<Vec<u8>>,
+    /// Its network may repeat packets.
+    pub forgives: bool,
+    /// ICE restarts.
+    restarts: u64,
 }
 
 impl Client {
@@ -133,7 +152,7 @@ impl Client {
             .map(|slot| SlotConfig {
                 ssrc: 0x5000_0000 + n * 0x100 + slot,
                 payload_type: 96 + (n % 20) as u8,
-                red_payload_type: setup.red.then_some(63),
+                red_payload_type: setup.red.then_some(RED),
                 nack: setup.nack,
                 level_extension: (n % 5 != 4).then_some(1 + (n % 14) as u8),
             })
@@ -166,6 +185,8 @@ impl Client {
             answers: Vec::new(),
             recent: VecDeque::new(),
             resent: Vec::new(),
+            forgives: false,
+            restarts: 0,
             setup,
         }
     }
@@ -175,7 +196,7 @@ impl Client {
             csrc: self.csrc,
             mid: "0".into(),
             payload_type: self.payload_type,
-            red_payload_type: self.setup.red.then_some(63),
+            red_payload_type: self.setup.red.then_some(RED),
             ssrc: self.setup.names_ssrc.then_some(self.ssrc),
             level_extension: self.setup.sends_level.then_some(self.level_extension),
             mid_extension: self.setup.sends_mid.then_some(self.mid_extension),
@@ -200,6 +221,19 @@ impl Client {
         format!("{}:{}", self.local_ufrag, self.remote_ufrag)
     }
 
+    /// Other credentials, for an ICE restart.
+    pub fn renew_credentials(&mut self) -> IceCredentials {
+        self.restarts += 1;
+        self.local_ufrag = format!("node{}again{}", self.id.0, self.restarts);
+        self.local_password = format!("another password {} for {}", self.restarts, self.id.0);
+        self.remote_ufrag = format!("client{}again{}", self.id.0, self.restarts);
+        IceCredentials {
+            local_ufrag: self.local_ufrag.clone(),
+            local_password: self.local_password.clone(),
+            remote_ufrag: self.remote_ufrag.clone(),
+        }
+    }
+
     /// The next 20 ms of the microphone at `level` (-dBov); the payload says whose and which packet it is.
     pub fn speak(&mut self, level: u8) -> Rtp {
         let mut payload = self.csrc.to_be_bytes().to_vec();
@@ -221,6 +255,31 @@ impl Client {
         packet
     }
 
+    /// What [`Client::speak`] will say next, without saying it.
+    pub fn peek(&mut self, level: u8) -> Rtp {
+        let packet = self.speak(level);
+        self.index -= 1;
+        self.timestamp = self.timestamp.wrapping_sub(FRAME);
+        packet
+    }
+
+    /// A frame of DTX: nothing is said.
+    pub fn quiet(&mut self) -> Rtp {
+        let mut packet = self.speak(127);
+        packet.payload = vec![0xF8];
+        packet
+    }
+
+    /// The next 20 ms, and the frames `before` it once more, which were 20, 40, … ms ago, the oldest first.
+    pub fn speak_red(&mut self, level: u8, before: &[&Rtp]) -> Rtp {
+        let mut packet = self.speak(level);
+        let frames: Vec<_> =
+            before.iter().map(|each| (packet.timestamp.wrapping_sub(each.timestamp), each.payload.clone())).collect();
+        packet.payload = redundant(self.payload_type, &frames, &packet.payload);
+        packet.payload_type = RED;
+        packet
+    }
+
     /// Time passes and nothing is said.
     pub fn pause(&mut self, frames: u32) {
         self.timestamp = self.timestamp.wrapping_add(frames * FRAME);
@@ -228,12 +287,18 @@ impl Client {
 
     pub fn seal(&self, packet: &Rtp) -> Vec<u8> {
         let mut elements = Vec::new();
+        let mut element = |id: u8, value: &[u8]| {
+            match self.setup.two_byte {
+                false => elements.push(id << 4 | (value.len() - 1) as u8),
+                true => elements.extend([id, value.len() as u8]),
+            }
+            elements.extend(value);
+        };
         if let Some(level) = packet.level {
-            elements.extend([self.level_extension << 4, u8::from(level.voice) << 7 | level.level]);
+            element(self.level_extension, &[u8::from(level.voice) << 7 | level.level]);
         }
         if let Some(mid) = packet.mid {
-            elements.push(self.mid_extension << 4 | (mid.len() - 1) as u8);
-            elements.extend(mid.bytes());
+            element(self.mid_extension, mid.as_bytes());
         }
         elements.resize(elements.len().next_multiple_of(4), 0);
         let extended = !elements.is_empty();
@@ -245,7 +310,7 @@ impl Client {
         bytes.extend(packet.timestamp.to_be_bytes());
         bytes.extend(packet.ssrc.to_be_bytes());
         if extended {
-            bytes.extend([0xBE, 0xDE]);
+            bytes.extend(if self.setup.two_byte { [0x10, 0x00] } else { [0xBE, 0xDE] });
             bytes.extend((elements.len() as u16 / 4).to_be_bytes());
             bytes.extend(&elements);
         }
@@ -289,7 +354,10 @@ impl Client {
                 if self.recent.len() > RECENT {
                     self.recent.pop_front();
                 }
-                let opened = self.inbound.unprotect(&mut datagram).expect("the client can open what it is sent");
+                let opened = match self.inbound.unprotect(&mut datagram) {
+                    Err(Drop::Replay) if self.forgives => return,
+                    opened => opened.expect("the client can open what it is sent"),
+                };
                 let (header, packet) = (opened.header, &datagram[..opened.len]);
                 assert!(self.seals.insert((header.ssrc, opened.index)), "sealed twice: {header:?} {}", opened.index);
                 let slot = self.slots.iter().find(|slot| slot.ssrc == header.ssrc).expect("an SSRC of its slots");
@@ -302,11 +370,15 @@ impl Client {
                     index: opened.index,
                     csrc: header.csrcs(packet).next(),
                     level: level.and_then(AudioLevel::parse),
+                    red: red.then(|| Red::parse(&packet[header.len..], slot.payload_type).expect("well-formed RED")),
                     payload: packet[header.len..].to_vec(),
                 });
             }
             Kind::Rtcp => {
-                let len = self.inbound.unprotect_rtcp(&mut datagram).expect("the client can open what it is sent");
+                let len = match self.inbound.unprotect_rtcp(&mut datagram) {
+                    Err(Drop::Replay) if self.forgives => return,
+                    opened => opened.expect("the client can open what it is sent"),
+                };
                 datagram.truncate(len);
                 assert!(rtcp::packets(&datagram).all(|packet| packet.is_ok()));
                 self.compounds.push(datagram);
@@ -353,4 +425,28 @@ fn key(profile: Profile, number: u64, direction: u8) -> MasterKey {
     let mut key = [direction; 16];
     key[..8].copy_from_slice(&number.to_be_bytes());
     MasterKey::new(profile, &key, &vec![direction ^ 0xFF; profile.salt_len()]).expect("lengths are the profile's")
+}
+
+/// A generic NACK (RFC 4585 §6.2.1) for `sequence`, and for those after it whose bits are set.
+pub fn nack(ssrc: u32, sequence: u16, after: u16) -> Vec<u8> {
+    let mut packet = vec![0x81, 205, 0, 3, 0, 0, 0, 1];
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(after.to_be_bytes());
+    packet
+}
+
+/// RED (RFC 2198) of `primary` and of frames so many ticks before it, the oldest first.
+pub fn redundant(payload_type: u8, before: &[(u32, Vec<u8>)], primary: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (back, frame) in before {
+        let head = (0x80 | u32::from(payload_type)) << 24 | (back & 0x3FFF) << 10 | frame.len() as u32 & 0x3FF;
+        payload.extend(head.to_be_bytes());
+    }
+    payload.push(payload_type);
+    for (_, frame) in before {
+        payload.extend(frame);
+    }
+    payload.extend(primary);
+    payload
 }

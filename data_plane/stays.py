@@ -1,0 +1,229 @@
+"""The nouns of the directory: a stay with its peers, a room with its slots and speakers."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from data_plane.effects import DeafenPeer, Effect, IgnorePeers, MutePeer, PeerHandle, RoomHandle, Tell
+from proto.media import Claims
+from proto.signalling import AUDIO_SLOTS, Participant, Slots, SlotState, Speakers
+
+# Above this many stays the slot map of a room is sent at most every `PACE` seconds: a thousand sockets cost more than
+# the packets of a voice, and eyes do not follow faster. Speakers keep that pace everywhere.
+STAGE_ABOVE = 50
+PACE = 0.25
+
+OFFERS_PER_MINUTE = 10  # a client whose network changes every few seconds; more would spend handshakes
+
+
+class SlotMap:
+    """Who is heard in which slot, and what of it was not told yet."""
+
+    def __init__(self) -> None:
+        self._states: dict[int, SlotState] = {}
+        self._untold: set[int] = set()
+
+    @property
+    def all(self) -> list[SlotState]:
+        """By slot; those that were never held are left out."""
+        return [self._states[slot] for slot in sorted(self._states)]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self._untold)
+
+    def put(self, state: SlotState) -> None:
+        if self._states.get(state.slot) != state:
+            self._states[state.slot] = state
+            self._untold.add(state.slot)
+
+    def free(self, csrc: int) -> None:
+        """Wherever this one is heard, nobody is."""
+        for state in self.all:
+            if state.csrc == csrc:
+                self.put(SlotState(state.slot, None, state.rtp_timestamp))
+
+    def clear(self) -> None:
+        self._states.clear()
+        self._untold.clear()
+
+    def tell(self) -> list[SlotState]:
+        """What changed since the last time, by slot."""
+        changed = [self._states[slot] for slot in sorted(self._untold)]
+        self._untold.clear()
+        return changed
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A transport in the engine."""
+
+    handle: PeerHandle
+    slots: int
+    heard: SlotMap = field(default_factory=SlotMap)  # of a peer that has fewer slots than its room
+
+    @property
+    def shares(self) -> bool:
+        """Whether it is served the slots of the room as they are, and needs no map of its own."""
+        return self.slots >= AUDIO_SLOTS
+
+
+@dataclass(slots=True, eq=False)
+class Stay:
+    """One member in a room. Socket and transport may break and come again; the stay and its CSRC go on."""
+
+    claims: Claims
+    room: "Room"
+    csrc: int
+    token: str  # with which its client may come again
+    heard_by: Peer  # whose slots its client knows: the connected one, else the last that was, else the first
+    peer: Peer | None = None  # connected
+    coming: Peer | None = None  # will take the place of `peer` once it is connected
+    signalled: bool = True  # by a socket of `proto.signalling`
+    attached: bool = True  # that socket is open
+    announced: bool = False  # it was connected once, so that others know of it
+    muted: bool = False
+    deafened: bool = False
+    server_muted: bool = False
+    server_deafened: bool = False
+    ignored: tuple[int, ...] = ()
+    _offers: deque[float] = field(default_factory=deque)
+
+    @property
+    def session_id(self) -> UUID:
+        return self.claims.sid
+
+    @property
+    def participant(self) -> Participant:
+        return Participant(
+            session_id=self.claims.sid,
+            user_id=self.claims.sub,
+            csrc=self.csrc,
+            muted=self.muted,
+            deafened=self.deafened,
+            server_muted=self.server_muted,
+            server_deafened=self.server_deafened,
+        )
+
+    @property
+    def peers(self) -> Iterator[Peer]:
+        return (each for each in (self.peer, self.coming) if each is not None)
+
+    @property
+    def has_transport(self) -> bool:
+        return self.peer is not None or self.coming is not None
+
+    @property
+    def complete(self) -> bool:
+        """It lacks nothing that would have to come within `RESUME_SECONDS`."""
+        return self.has_transport and (self.attached or not self.signalled)
+
+    @property
+    def shares(self) -> bool:
+        """Whether it hears the slots of its room, or those that its last transport had."""
+        return self.heard_by.shares
+
+    @property
+    def slots(self) -> list[SlotState]:
+        """What it hears now."""
+        return self.room.heard.all if self.shares else self.heard_by.heard.all
+
+    @property
+    def every_slot(self) -> list[SlotState]:
+        """The same, with those that nobody has ever held: for a client that may think otherwise."""
+        states = {slot: SlotState(slot, None, 0) for slot in range(self.heard_by.slots)}
+        return list((states | {each.slot: each for each in self.slots}).values())
+
+    def take_offer(self, now: float) -> bool:
+        """Whether one more offer may be looked at; if so, it is counted."""
+        while self._offers and self._offers[0] <= now - 60:
+            self._offers.popleft()
+        if len(self._offers) >= OFFERS_PER_MINUTE:
+            return False
+        self._offers.append(now)
+        return True
+
+    # What the engine must know.
+
+    def mutes(self) -> list[Effect]:
+        """A transport that waits for another's place is silent: nobody hears anybody twice."""
+        silent = self.muted or self.server_muted
+        waits = self.coming if self.peer is not None else None
+        return [MutePeer(each.handle, silent or each is waits) for each in self.peers]
+
+    def deafens(self) -> list[Effect]:
+        return [DeafenPeer(each.handle, self.deafened or self.server_deafened) for each in self.peers]
+
+    def ignores(self) -> list[Effect]:
+        return [IgnorePeers(each.handle, self.ignored) for each in self.peers]
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    channel_id: UUID
+    handle: RoomHandle
+    stays: dict[UUID, Stay] = field(default_factory=dict)
+    heard: SlotMap = field(default_factory=SlotMap)
+    dominant: int | None = None
+    _speaking: dict[int, None] = field(default_factory=dict)
+    _partial: dict[UUID, Stay] = field(default_factory=dict)  # whose own map has changed
+    _told: Speakers = field(default_factory=lambda: Speakers([], None))
+    _slots_told_at: float = float("-inf")
+    _speakers_told_at: float = float("-inf")
+
+    def attached(self, *, but: Stay | None = None) -> tuple[UUID, ...]:
+        """Those whose socket is open."""
+        return tuple(each.session_id for each in self.stays.values() if each.attached and each is not but)
+
+    def speaks(self, csrc: int, speaking: bool) -> None:
+        if speaking:
+            self._speaking[csrc] = None
+        else:
+            self._speaking.pop(csrc, None)
+
+    def forget_voice(self, csrc: int) -> None:
+        self.speaks(csrc, False)
+        if self.dominant == csrc:
+            self.dominant = None
+
+    @property
+    def speakers(self) -> Speakers:
+        return Speakers(list(self._speaking), self.dominant)
+
+    def hears(self, stay: Stay) -> None:
+        """The own map of `stay` has changed."""
+        self._partial[stay.session_id] = stay
+
+    @property
+    def due(self) -> float | None:
+        """When `tell` has something to tell; None: nothing is waiting."""
+        waiting: list[float] = []
+        if self.heard.changed or self._partial:
+            waiting.append(self._slots_told_at + (PACE if len(self.stays) > STAGE_ABOVE else 0))
+        if self.speakers != self._told:
+            waiting.append(self._speakers_told_at + PACE)
+        return min(waiting, default=None)
+
+    def tell(self, now: float) -> Iterator[Tell]:
+        """What has changed since the last time, as far as it is due."""
+        pace = PACE if len(self.stays) > STAGE_ABOVE else 0
+        if (self.heard.changed or self._partial) and self._slots_told_at + pace <= now:
+            self._slots_told_at = now
+            yield from self._tell_slots()
+        if self.speakers != self._told and self._speakers_told_at + PACE <= now:
+            self._speakers_told_at, self._told = now, self.speakers
+            if to := self.attached():
+                yield Tell(to, self._told)
+
+    def _tell_slots(self) -> Iterator[Tell]:
+        if changed := self.heard.tell():
+            to = tuple(each.session_id for each in self.stays.values() if each.attached and each.shares)
+            if to:
+                yield Tell(to, Slots(changed))
+        partial, self._partial = self._partial, {}
+        for stay in partial.values():
+            if stay.room is self:  # and was not moved meanwhile
+                own = stay.heard_by.heard.tell()
+                if own and stay.attached:
+                    yield Tell((stay.session_id,), Slots(own))
