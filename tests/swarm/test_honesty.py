@@ -1,71 +1,32 @@
 """The load client beside other people's code: what it sends and what it receives is opened and decoded by them."""
 
-import asyncio
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
 import pytest
-from scipy.signal import correlate
 
 from native import rtp
 from tests.clients import opus
-from tests.clients.aiortc_client import RATE, Samples, loudest_frequency, rms, tone
+from tests.clients.aiortc_client import RATE, loudest_frequency, rms, tone
 from tests.swarm.aiortc_server import TOKEN, AiortcServer
-from tests.swarm.conftest import BUILD, NATIVE, Programs
+from tests.swarm.conftest import BUILD, Programs
 from tests.swarm.dump import opened, unstamped
+from tests.swarm.program import frames, likeness, run, speech
 
 pytestmark = pytest.mark.timeout(BUILD + 120)
 
-SPEECH = NATIVE / "swarm" / "data" / "speech.opus"
 PITCH = 440.0  # Hz
-
-
-def frames() -> list[bytes]:
-    """The Opus packets that a swarm says, by another reader of Ogg."""
-    with av.open(str(SPEECH)) as container:
-        return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
-
-
-def likeness(heard: Samples, said: Samples) -> float:
-    """The highest normalized cross-correlation of the first half second of sound in `heard` with any part of `said`."""
-    loud = np.flatnonzero(np.abs(heard) > 0.02)
-    piece = heard[loud[0] :][: RATE // 2]
-    products = correlate(said, piece, "valid", "fft")
-    energies = correlate(np.square(said), np.ones(len(piece)), "valid", "fft")
-    return float(np.max(products / np.sqrt(np.maximum(energies, 1e-3) * np.sum(np.square(piece)))))
-
-
-async def run(programs: Programs, *words: str) -> dict[str, Any]:
-    """The report of a load that must go well."""
-    process = await asyncio.create_subprocess_exec(
-        programs.swarm,
-        *words,
-        "--bearer",
-        TOKEN,
-        "--json",
-        "--quiet",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    report: dict[str, Any] = json.loads(output)
-    assert process.returncode == 0, report
-    return report
 
 
 async def test_aiortc_understands_what_a_publisher_says(programs: Programs) -> None:
     async with AiortcServer(tone(PITCH)) as server:
-        report = await run(programs, "--whip", server.whip, "--seconds", "2")
+        report = await run(programs, "--whip", server.whip, "--bearer", TOKEN, "--seconds", "2")
         assert server.deleted == 1
     # Half a second is in the buffer of aiortc when it stops.
     heard = server.ears[0].heard
     assert len(heard) > RATE
-    said = opus.decode(opus.packetize(frames(), ssrc=1))
-    assert likeness(heard, np.concatenate([said, said])) > 0.95
+    assert likeness(heard, speech(2)) > 0.95
     (inbound,) = (each for each in server.statistics if each["type"] == "inbound-rtp")
     assert inbound["packetsLost"] == 0
     assert report["packets_sent"] - 5 <= inbound["packetsReceived"] <= report["packets_sent"]
@@ -76,7 +37,7 @@ async def test_aiortc_understands_what_a_publisher_says(programs: Programs) -> N
 async def test_what_a_player_receives_from_aiortc_is_what_libsrtp_opens(programs: Programs, tmp_path: Path) -> None:
     file = tmp_path / "dump.jsonl"
     async with AiortcServer(tone(PITCH)) as server:
-        report = await run(programs, "--whep", server.whep, "--seconds", "3", "--dump", str(file))
+        report = await run(programs, "--whep", server.whep, "--bearer", TOKEN, "--seconds", "3", "--dump", file)
         assert server.deleted == 1
     dump = opened(file)
     assert len(dump.packets) == report["packets_received"] > 100
@@ -105,5 +66,4 @@ def test_libsrtp_opens_what_the_engine_seals_and_it_is_the_speech_that_was_sent(
     received = [unstamped(payload) for payload in dump.payloads]
     begin = said.index(received[0])
     assert received == (said + said)[begin : begin + len(received)]
-    heard = opus.decode(dump.packets)
-    assert likeness(heard, opus.decode(opus.packetize(said, ssrc=1))) > 0.95
+    assert likeness(opus.decode(dump.packets), speech()) > 0.95
