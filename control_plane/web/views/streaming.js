@@ -47,7 +47,7 @@ export async function streamingDialog({ api }, channel) {
     if (!text) return name.say("Name what will use it, so that you know later which one to revoke.");
     return submit(form, { fields: { name }, problem }, async () => {
       const { key, ...made } = await api.createStreamKey(id, text);
-      keys = [made, ...keys];
+      keys = [...keys, made];
       name.control.value = "";
       draw();
       fill(news, shownOnce(`${location.origin}/whip/${id}`, key));
