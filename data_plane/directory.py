@@ -115,8 +115,9 @@ class Directory:
         csrc = next(number for number in random if number and number not in self._by_csrc)
         self._spent.note(claims.jti, now)
         token = _token(claims.sid, secret)
-        stay = Stay(claims, self._room(claims.room), csrc, token, signalled=signalled, attached=signalled)
-        stay.coming = self._peer(stay, self.new_peer(), slots)
+        peer = Peer(self.new_peer(), slots)
+        stay = Stay(claims, self._room(claims.room), csrc, token, peer, signalled=signalled, attached=signalled)
+        stay.coming = self._enrol(stay, peer)
         stay.room.stays[stay.session_id] = self._stays[stay.session_id] = self._by_csrc[csrc] = stay
         return stay
 
@@ -166,7 +167,7 @@ class Directory:
     def renew(self, stay: Stay, peer: PeerHandle, slots: int) -> list[Effect]:
         """The engine has a new transport for it, which takes the place of the present one once it is connected."""
         abandoned = [] if stay.coming is None else self._drop(stay.coming)
-        stay.coming = self._peer(stay, peer, slots)
+        stay.coming = self._enrol(stay, Peer(peer, slots))
         if stay.complete:
             self._ends_at.pop(stay.session_id, None)
         return [*abandoned, *stay.mutes(), *stay.deafens(), *stay.ignores()]
@@ -176,16 +177,18 @@ class Directory:
         stay, peer = self._by_peer.get(handle) or (None, None)
         if stay is None or peer is None or peer is not stay.coming:
             return []
-        replaced, stay.peer, stay.coming = stay.peer, peer, None
+        effects: list[Effect] = [] if stay.peer is None else self._drop(stay.peer)
+        known = stay.heard_by is peer  # it was told of the slots of this one when it joined
+        stay.peer, stay.coming, stay.heard_by = peer, None, peer
         me = (stay.session_id,)
-        if stay.announced:
-            removed = [] if replaced is None else self._drop(replaced)
+        if not known:
             peer.heard.tell()  # the whole map comes now
-            told = [Tell(me, Slots(stay.slots))] if stay.attached else []
-            return [*removed, *stay.mutes(), *told]
+            effects += [*stay.mutes(), *([Tell(me, Slots(stay.every_slot))] if stay.attached else [])]
+        if stay.announced:
+            return effects
         stay.announced = True
         started = SessionStarted(stay.session_id, stay.room.channel_id, stay.claims.sub, stay.muted, stay.deafened)
-        effects: list[Effect] = [Report(started)]
+        effects.append(Report(started))
         if stay.server_muted or stay.server_deafened:
             effects.append(self._report(stay))
         if stay.attached and stay.room.speakers.speaking:
@@ -251,6 +254,7 @@ class Directory:
         for peer in stay.peers:
             peer.heard.clear()
             moved.append(MovePeer(peer.handle, room.handle))
+        stay.heard_by.heard.clear()
         if stay.attached:
             me = (session_id,)
             moved += [
@@ -384,9 +388,8 @@ class Directory:
             self._by_handle[room.handle] = room
         return room
 
-    def _peer(self, stay: Stay, handle: PeerHandle, slots: int) -> Peer:
-        peer = Peer(handle, slots)
-        self._by_peer[handle] = (stay, peer)
+    def _enrol(self, stay: Stay, peer: Peer) -> Peer:
+        self._by_peer[peer.handle] = (stay, peer)
         return peer
 
     def _drop(self, peer: Peer) -> list[Effect]:

@@ -77,6 +77,7 @@ class Stay:
     room: "Room"
     csrc: int
     token: str  # with which its client may come again
+    heard_by: Peer  # whose slots its client knows: the connected one, else the last that was, else the first
     peer: Peer | None = None  # connected
     coming: Peer | None = None  # will take the place of `peer` once it is connected
     signalled: bool = True  # by a socket of `proto.signalling`
@@ -120,14 +121,19 @@ class Stay:
 
     @property
     def shares(self) -> bool:
-        served = self.peer or self.coming
-        return served is not None and served.shares
+        """Whether it hears the slots of its room, or those that its last transport had."""
+        return self.heard_by.shares
 
     @property
     def slots(self) -> list[SlotState]:
         """What it hears now."""
-        served = self.peer or self.coming
-        return self.room.heard.all if served is None or served.shares else served.heard.all
+        return self.room.heard.all if self.shares else self.heard_by.heard.all
+
+    @property
+    def every_slot(self) -> list[SlotState]:
+        """The same, with those that nobody has ever held: for a client that may think otherwise."""
+        states = {slot: SlotState(slot, None, 0) for slot in range(self.heard_by.slots)}
+        return list((states | {each.slot: each for each in self.slots}).values())
 
     def take_offer(self, now: float) -> bool:
         """Whether one more offer may be looked at; if so, it is counted."""
@@ -217,5 +223,7 @@ class Room:
                 yield Tell(to, Slots(changed))
         partial, self._partial = self._partial, {}
         for stay in partial.values():
-            if stay.room is self and stay.peer is not None and (own := stay.peer.heard.tell()) and stay.attached:
-                yield Tell((stay.session_id,), Slots(own))
+            if stay.room is self:  # and was not moved meanwhile
+                own = stay.heard_by.heard.tell()
+                if own and stay.attached:
+                    yield Tell((stay.session_id,), Slots(own))

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Fuzz every target for SECONDS (5 unless told): bash native/fuzz/run.sh [SECONDS] [TARGET...]
+# Fuzz every target for SECONDS (3 unless told): bash native/fuzz/run.sh [SECONDS] [TARGET...]
 #
 # Needs neither cargo-fuzz nor a nightly toolchain: libFuzzer comes with a crate, and the coverage counters are asked of
 # LLVM. What the targets fuzz forbids unsafe code, so no sanitizer is needed. What was found interesting stays in corpus/,
 # an input that crashes in crashes/; run one again with target/HOST/release/TARGET FILE.
 set -euo pipefail
 cd "$(dirname "$0")"
-seconds=${1:-5}
+seconds=${1:-3}
 shift || true
 
 if ! command -v c++ > /dev/null; then
@@ -36,7 +36,7 @@ for target in "${targets[@]}"; do
     -rss_limit_mb=1024 -artifact_prefix="crashes/$target-" -print_final_stats=1 > "$log" 2>&1 || verdict=FAILED
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
   covered=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
-  printf '%-6s %10s executions  %6s edges  %s\n' "$target" "${runs:-?}" "${covered:-?}" "$verdict"
+  printf '%-8s %10s executions  %6s edges  %s\n' "$target" "${runs:-?}" "${covered:-?}" "$verdict"
   if [ "$verdict" != ok ]; then
     failed=1
     grep -v '^#' "$log" | tail -n 40

@@ -316,3 +316,28 @@ async def test_offers_are_counted(here: Running) -> None:
         assert isinstance(refused, Refused)
         assert refused.code == "too_many_offers"
         assert here.gauges["stays"] == 1
+
+
+async def test_when_a_worker_of_the_engine_fails_its_clients_come_again(here: Running) -> None:
+    room = uuid4()
+    async with (
+        AiortcClient(here.url, here.admission(room=room), microphone=tone(440), slots=8) as ada,
+        AiortcClient(here.url, here.admission(room=room), microphone=tone(1000), slots=8) as bob,
+        AiortcClient(here.url, here.admission(room=room), slots=8) as eve,
+    ):
+        await hears(bob, ada, 440)
+        await hears(ada, bob, 1000)
+        eve.break_socket()
+        await here.detached()
+        here.node.engine._panic_worker(0)
+        for client in (ada, bob):
+            await client.told(Restart)
+        await ada.free_of(bob.joined.csrc)
+        assert (await eve.resume()).restart, "who was away may come again too"
+        for client in (ada, bob, eve):
+            await client.renew()
+        await hears(bob, ada, 440)
+        await hears(ada, bob, 1000)
+        await hears(eve, bob, 1000)
+        assert not any(isinstance(each, Departed) for client in (ada, bob, eve) for each in client.frames)
+    assert await here.freed() == FREE

@@ -24,6 +24,8 @@ from proto.signalling import (
 )
 from tests.data_plane.test_directory import ROOM, connect, join, joined, serving, told, waiting
 
+FREE = [SlotState(slot, None, 0) for slot in range(AUDIO_SLOTS)]
+
 
 @pytest.fixture
 def directory() -> Directory:
@@ -141,7 +143,7 @@ def test_a_client_with_a_socket_may_offer_again(directory: Directory, ada: Stay,
         DeafenPeer(peer, False),
         IgnorePeers(peer, ()),
     ]
-    assert directory.connected(peer) == [MutePeer(peer, False), Tell((ada.session_id,), Slots([]))]
+    assert directory.connected(peer) == [MutePeer(peer, False), Tell((ada.session_id,), Slots(FREE))]
     assert serving(ada) == peer
 
 
@@ -201,7 +203,7 @@ def test_a_new_transport_waits_in_silence_until_it_can_take_over(directory: Dire
     assert directory.mute(ada.session_id, True)[:2] == [MutePeer(before, True), MutePeer(peer, True)]
     assert directory.mute(ada.session_id, False)[:2] == [MutePeer(before, False), MutePeer(peer, True)]
     effects = directory.connected(peer)
-    assert effects == [RemovePeer(before), MutePeer(peer, False), Tell((ada.session_id,), Slots([]))]
+    assert effects == [RemovePeer(before), MutePeer(peer, False), Tell((ada.session_id,), Slots(FREE))]
     assert directory.closed(before, "consent", 0.0) == []
 
 
@@ -279,11 +281,30 @@ def test_who_has_fewer_slots_is_told_of_its_own(directory: Directory, ada: Stay)
 def test_a_new_transport_begins_with_the_whole_map(directory: Directory, ada: Stay) -> None:
     directory.room_slot(ada.room.handle, 5, ada.csrc, 100)
     directory.tick(0.0)
-    peer = directory.new_peer()
-    directory.renew(ada, peer, 1)
-    directory.peer_slot(peer, 0, ada.csrc, 8)
-    assert told(directory.connected(peer), ada.session_id) == [Slots([SlotState(0, ada.csrc, 8)])]
+    few, all_of_them = directory.new_peer(), directory.new_peer()
+    directory.renew(ada, few, 2)
+    directory.peer_slot(few, 1, ada.csrc, 8)
+    own = [SlotState(0, None, 0), SlotState(1, ada.csrc, 8)]
+    assert told(directory.connected(few), ada.session_id) == [Slots(own)]
     assert directory.tick(1.0) == []
+    directory.renew(ada, all_of_them, AUDIO_SLOTS)
+    shared = [*FREE[:5], SlotState(5, ada.csrc, 100), *FREE[6:]]
+    assert told(directory.connected(all_of_them), ada.session_id) == [Slots(shared)]
+
+
+def test_a_second_attempt_to_connect_for_the_first_time_begins_with_it_too(directory: Directory, ada: Stay) -> None:
+    directory.room_slot(ada.room.handle, 5, ada.csrc, 100)
+    bob = join(directory, slots=1)
+    directory.closed(waiting(bob), "handshake", 0.0)
+    directory.renew(bob, peer := directory.new_peer(), AUDIO_SLOTS)
+    shared = [*FREE[:5], SlotState(5, ada.csrc, 100), *FREE[6:]]
+    assert told(directory.connected(peer), bob.session_id) == [Slots(shared)]
+
+
+def test_who_has_lost_its_transport_is_still_told_of_the_slots(directory: Directory, ada: Stay, bob: Stay) -> None:
+    lost(directory, ada)
+    directory.room_slot(ada.room.handle, 0, bob.csrc, 1)
+    assert told(directory.tick(0.0), ada.session_id) == [Slots([SlotState(0, bob.csrc, 1)])]
 
 
 def test_a_stage_is_told_at_most_four_times_a_second(directory: Directory) -> None:

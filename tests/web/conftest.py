@@ -17,6 +17,8 @@ from tests.web.visitor import Visitor
 # Who may use the microphone is what some of these tests are about.
 FLAGS = [each for each in ARGUMENTS if each != "--use-fake-ui-for-media-stream"]
 
+NEAR_SIDE = Path(__file__).with_name("near_side.js")
+
 Visit = Callable[..., Awaitable[Visitor]]
 
 
@@ -57,6 +59,7 @@ async def visit(chromium: Browser, live: Running) -> AsyncIterator[Visit]:
     async def come(*, permissions: tuple[str, ...] = ("microphone",), **how: Any) -> Visitor:
         context = await chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **how})
         await context.grant_permissions(permissions)
+        await context.add_init_script(path=NEAR_SIDE)
         contexts.append(context)
         visitor = Visitor(await context.new_page(), f"http://127.0.0.1:{live.port}")
         visitors.append(visitor)

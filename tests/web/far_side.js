@@ -7,6 +7,7 @@ async function answer(id, offer) {
   let far = connections.get(id);
   if (!far) {
     far = new RTCPeerConnection();
+    far.ontrack = ({ track }) => play(track);
     connections.set(id, far);
   }
   const gathered = new Promise((resolve) => (far.onicecandidate = ({ candidate }) => candidate ?? resolve()));
@@ -16,6 +17,14 @@ async function answer(id, offer) {
   await far.setLocalDescription();
   await gathered;
   return far.localDescription.sdp;
+}
+
+// What nobody plays is not decoded, and then has no level.
+function play(track) {
+  const element = new Audio();
+  element.muted = true;
+  element.srcObject = new MediaStream([track]);
+  element.play();
 }
 
 async function tone(slot, on) {
@@ -29,8 +38,12 @@ async function tone(slot, on) {
   return sender.replaceTrack(destination.stream.getAudioTracks()[0]);
 }
 
-async function microphoneLevel() {
+// Resolves when the latest connection's microphone is heard.
+async function microphoneHeard() {
   const [receiver] = [...connections.values()].at(-1).getReceivers();
-  const stats = [...(await receiver.getStats()).values()].find(({ type }) => type === "inbound-rtp");
-  return stats?.audioLevel ?? 0;
+  for (;;) {
+    const stats = [...(await receiver.getStats()).values()].find(({ type }) => type === "inbound-rtp");
+    if (stats?.audioLevel > 0.01) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }

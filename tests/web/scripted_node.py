@@ -70,7 +70,7 @@ class Stay:
 class ScriptedNode:
     """How it behaves, for all that comes: `refusal` and `offer_refusal`, what joins and later offers are answered with, if
     set; `silent`: beats are not returned; `forgetful`: no stay can be resumed; `broken`: resumed stays have lost their
-    transport; `slots`: the map of the room."""
+    transport; `open`: it answers at all; `slots`: the map of the room."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -79,6 +79,8 @@ class ScriptedNode:
         self.refusal: dict[str, str] | None = None
         self.offer_refusal: dict[str, str] | None = None
         self.silent = self.forgetful = self.broken = False
+        self.open = asyncio.Event()
+        self.open.set()
         self.others: list[dict[str, Any]] = []
         self.slots: list[dict[str, Any]] = []
 
@@ -95,9 +97,10 @@ class ScriptedNode:
         plain = dict.fromkeys(("muted", "deafened", "server_muted", "server_deafened"), False)
         return {"session_id": str(uuid4()), "user_id": user_id, "csrc": csrc, **plain, **how}
 
-    async def microphone_level(self) -> float:
-        """How loud the latest connection's microphone is, 0 to 1."""
-        return float(await self._page.evaluate("microphoneLevel()"))
+    async def microphone_heard(self) -> None:
+        """Returns when sound comes from the latest connection's microphone."""
+        async with asyncio.timeout(10):
+            await self._page.evaluate("microphoneHeard()")
 
     def room(self, stay: Stay) -> dict[str, Any]:
         """What `joined` and `resumed` have in common."""
@@ -113,23 +116,28 @@ class ScriptedNode:
         }
 
     async def _serve(self, socket: WebSocket) -> None:
-        await socket.accept()
-        first = await socket.receive_json()
-        stay = await (self._joined(socket, first) if first["op"] == "join" else self._resumed(socket, first))
-        if stay is None:
-            await socket.close()
-            return
+        stay = None
         with suppress(WebSocketDisconnect):
-            while True:
-                frame = await socket.receive_json()
-                if frame["op"] != "beat":
-                    stay.frames.put_nowait(frame)
-                    if frame["op"] == "offer":
-                        await self._answer(stay, frame["offer"])
-                elif not self.silent:
-                    await socket.send_json(frame)
-        if stay.socket is socket:
+            await socket.accept()
+            first = await socket.receive_json()
+            await self.open.wait()
+            stay = await (self._joined(socket, first) if first["op"] == "join" else self._resumed(socket, first))
+            if stay is None:
+                await socket.close()
+                return
+            await self._listen(stay, socket)
+        if stay and stay.socket is socket:
             stay.gone.set()
+
+    async def _listen(self, stay: Stay, socket: WebSocket) -> None:
+        while True:
+            frame = await socket.receive_json()
+            if frame["op"] != "beat":
+                stay.frames.put_nowait(frame)
+                if frame["op"] == "offer":
+                    await self._answer(stay, frame["offer"])
+            elif not self.silent:
+                await socket.send_json(frame)
 
     async def _joined(self, socket: WebSocket, join: dict[str, Any]) -> Stay | None:
         if self.refusal is not None:

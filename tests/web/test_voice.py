@@ -28,6 +28,21 @@ async def join(visit: Visit, node: ScriptedNode, ann: Person) -> tuple[Visitor, 
     return here, stay
 
 
+async def in_company(
+    visit: Visit, node: ScriptedNode, ann: Person, *others: Person, who: Person | None = None
+) -> tuple[Visitor, Stay]:
+    """Ann, or `who`, in the Lounge of Ann's server, of which the others are members."""
+    server = await ann.new_server()
+    for each in others:
+        await ann.bring(each, server)
+    here = await visit()
+    await here.arrive((who or ann).token)
+    await here.see("channel-Lounge").click()
+    stay = await node.next_stay()
+    await connected(here)
+    return here, stay
+
+
 async def connected(here: Visitor) -> None:
     await expect(here.see("voice-state")).to_have_text("Connected")
 
@@ -147,14 +162,8 @@ async def test_the_microphone_is_asked_for_with_its_processing_on(
     visit: Visit, node: ScriptedNode, ann: Person
 ) -> None:
     here = await arrive(visit, ann)
-    await here.evaluate(
-        """() => {
-          const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-          navigator.mediaDevices.getUserMedia = (wanted) => ((window.wanted = wanted), ask(wanted));
-        }"""
-    )
     await here.see("channel-Lounge").click()
     await node.next_stay()
-    assert await here.evaluate("window.wanted") == {
+    assert await here.evaluate("near.wanted") == {
         "audio": {"echoCancellation": True, "noiseSuppression": True, "autoGainControl": True}
     }

@@ -7,11 +7,11 @@ import { button, field, iconButton, problemLine, submit } from "./form.js";
 
 const madeOn = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
-export async function streamingDialog({ api, notices }, channel) {
+export async function streamingDialog({ api }, channel) {
   const id = channel.channel_id;
   const list = h("ul", { class: "keys", "aria-label": "Your stream keys", testid: "stream-keys" });
   const problem = problemLine();
-  const fresh = h("div", { class: "fresh-key", role: "status" });
+  const news = h("div", { class: "key-news", role: "status" });
   const name = field({
     label: "New key",
     name: "name",
@@ -37,9 +37,8 @@ export async function streamingDialog({ api, notices }, channel) {
     submit(form, { problem }, async () => {
       await api.revokeStreamKey(id, key.key_id);
       keys = keys.filter((each) => each !== key);
-      if (fresh.dataset.keyId === key.key_id) fill(fresh);
+      fill(news, h("p", {}, `The key “${key.name}” does not work any more.`));
       draw();
-      notices.show(`The key “${key.name}” does not work any more.`);
       name.control.focus();
     });
   form.addEventListener("submit", async (event) => {
@@ -51,9 +50,8 @@ export async function streamingDialog({ api, notices }, channel) {
       keys = [made, ...keys];
       name.control.value = "";
       draw();
-      fresh.dataset.keyId = made.key_id;
-      fill(fresh, shownOnce(`${location.origin}/whip/${id}`, key, notices));
-      fresh.querySelector("button").focus();
+      fill(news, shownOnce(`${location.origin}/whip/${id}`, key));
+      news.querySelector("button").focus();
     });
   });
 
@@ -61,7 +59,7 @@ export async function streamingDialog({ api, notices }, channel) {
     `Stream into ${channel.name}`,
     h("p", { class: "lead" }, "OBS and other programs that speak WHIP can be heard here. Give each a key of its own."),
     form,
-    fresh,
+    news,
     list,
   );
   try {
@@ -80,22 +78,24 @@ const row = ({ name, created_at: createdAt }, onrevoke) =>
     button("small", "Revoke", { "aria-label": `Revoke ${name}`, on: { click: onrevoke } }),
   );
 
-function shownOnce(address, key, notices) {
+function shownOnce(address, key) {
   return [
     h("p", {}, "Copy the key now: it is not shown again."),
-    copyField("Server (WHIP)", address, "whip-url", notices),
-    copyField("Bearer token", key, "stream-key", notices),
+    copyField("Server (WHIP)", address, "whip-url"),
+    copyField("Bearer token", key, "stream-key"),
   ];
 }
 
-function copyField(label, value, testid, notices) {
+function copyField(label, value, testid) {
   const text = field({ label, value, testid, readOnly: true });
   const copy = iconButton(icon("copy"), `Copy: ${label}`);
   copy.addEventListener("click", async () => {
     text.control.select();
     try {
       await navigator.clipboard.writeText(value);
-      notices.show(`Copied: ${label}.`);
+      fill(copy, icon("check"));
+      copy.title = `Copied: ${label}`;
+      copy.setAttribute("aria-label", copy.title);
     } catch {
       text.say("The browser does not let this page copy. It is selected: copy it with Ctrl+C."); // plain HTTP
     }

@@ -12,9 +12,11 @@ const LIMITS = {
 
 const GRADES = ["good", "fair", "poor"];
 
+const NOTHING = Object.freeze({ samples: 0, concealed: 0, received: 0, lost: 0, lostOut: null, roundTrip: null });
+
 export class Quality {
   #timer;
-  #before = null;
+  #before = NOTHING;
 
   /** `stats()`: a promise of an RTCStatsReport. `onchange({grade, concealed, lostIn, lostOut, roundTrip})`; null: not known. */
   constructor(stats, onchange) {
@@ -32,7 +34,7 @@ export class Quality {
     const now = totals(report);
     const before = this.#before;
     this.#before = now;
-    if (!before || now.received < before.received || now.samples < before.samples) return; // a new transport counts anew
+    if (now.received < before.received || now.samples < before.samples) return; // a new transport counts anew
     const figures = {
       concealed: share(now.concealed - before.concealed, now.samples - before.samples),
       lostIn: share(now.lost - before.lost, now.lost - before.lost + now.received - before.received),
@@ -48,7 +50,7 @@ export class Quality {
  * webrtc-stats, silentConcealedSamples).
  */
 function totals(report) {
-  const sum = { samples: 0, concealed: 0, received: 0, lost: 0, lostOut: null, roundTrip: null };
+  const sum = { ...NOTHING };
   const pairId = report.find((each) => each.type === "transport")?.selectedCandidatePairId;
   for (const each of report) {
     if (each.type === "inbound-rtp") {

@@ -14,7 +14,7 @@ use std::{
 
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-use super::rooms::PAYLOAD;
+use super::{allocations, rooms::PAYLOAD};
 
 /// RTP's fixed header, one CSRC, a level extension.
 const HEADER: usize = 12 + 4 + 8;
@@ -34,6 +34,7 @@ impl BareThread {
         let (calls, orders) = sync_channel::<usize>(1);
         let (reports, spent) = sync_channel(1);
         thread::spawn(move || {
+            allocations::excuse();
             let Ok(mut bare) = Bare::new(&addresses) else { return };
             for calls in orders {
                 let clock = engine::thread_cpu();

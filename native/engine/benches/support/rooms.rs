@@ -25,6 +25,9 @@ const LEVEL_EXTENSION: u8 = 1;
 /// How long something may take that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Members renew their consent (RFC 7675), which lasts for 30 s, as often as this.
+const CHECK_AFTER: Duration = Duration::from_secs(10);
+
 /// Between two looks at whether all has arrived. Nobody sleeps in a socket: to be woken would cost the sender.
 const LOOK: Duration = Duration::from_micros(200);
 
@@ -38,6 +41,7 @@ pub struct Size {
 
 pub struct Rooms {
     engine: Engine,
+    checked: Instant,
     server: SocketAddr,
     size: Size,
     /// Of the first room, then of the second, …
@@ -52,6 +56,21 @@ struct Talker {
     index: u64,
 }
 
+/// Let this process have as many sockets as it may: a socket a member is more than many shells allow at first.
+pub fn allow_sockets() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid place for the result.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is valid.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 impl Rooms {
     pub fn new(size: Size) -> Result<Rooms, Box<dyn std::error::Error>> {
         let addresses = vec!["127.0.0.1".parse()?];
@@ -62,7 +81,7 @@ impl Rooms {
         let talkers =
             (0..size.talkers).flat_map(|talker| (0..size.rooms).map(move |room| room * size.members + talker));
         let talkers = talkers.map(|member| Talker { member, sealer: Outbound::new(&key(member)), index: 0 }).collect();
-        let rooms = Rooms { engine, server, size, members, talkers };
+        let rooms = Rooms { engine, checked: Instant::now(), server, size, members, talkers };
         rooms.wait_until_connected()?;
         rooms.drain()?;
         Ok(rooms)
@@ -121,6 +140,20 @@ impl Rooms {
         Ok(())
     }
 
+    /// Renew everybody's consent, when it is time.
+    pub fn check(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        if self.checked.elapsed() < CHECK_AFTER {
+            return Ok(());
+        }
+        self.checked = Instant::now();
+        for (index, member) in self.members.iter().enumerate() {
+            member.set_nonblocking(false)?;
+            check(member, self.server, index)?;
+            member.set_nonblocking(true)?;
+        }
+        Ok(())
+    }
+
     /// Throw away what waits at the sockets.
     pub fn drain(&self) -> io::Result<()> {
         for member in &self.members {
@@ -170,8 +203,7 @@ fn join(
     member: usize,
 ) -> Result<UdpSocket, Box<dyn std::error::Error>> {
     let (room, seat) = (RoomId((member / size.members) as u64 + 1), member % size.members);
-    let name = format!("peer{member}");
-    let password = format!("password-of-{name}-{name}");
+    let (name, password) = credentials(member);
     let slot = |index| SlotConfig {
         ssrc: source_ssrc(member) + 1 + index,
         payload_type: PAYLOAD_TYPE,
@@ -191,8 +223,8 @@ fn join(
     let config = PeerConfig {
         local_ufrag: name.clone(),
         local_password: password.clone(),
-        remote_ufrag: name.clone(),
-        remote_password: password.clone(),
+        remote_ufrag: name,
+        remote_password: password,
         source: (seat < size.talkers).then_some(source),
         slots: (0..SLOTS).map(slot).collect(),
         cname: "bench".into(),
@@ -202,14 +234,25 @@ fn join(
     engine.set_keys(peer, Keys { inbound: key(member), outbound: key(member) })?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(PATIENCE))?;
+    check(&socket, server, member)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Nominate a member's socket, and wait for the answer.
+fn check(socket: &UdpSocket, server: SocketAddr, member: usize) -> Result<(), Box<dyn std::error::Error>> {
     let mut request = [0; 512];
+    let (name, password) = credentials(member);
     let username = format!("{name}:{name}");
     let transaction = [member as u8; 12];
     let length = binding_request(&mut request, transaction, &username, 1, true, &IntegrityKey::short_term(&password));
     socket.send_to(&request[..length], server)?;
     socket.recv(&mut request)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    Ok(())
+}
+
+fn credentials(member: usize) -> (String, String) {
+    (format!("peer{member}"), format!("password-of-peer{member}-peer{member}"))
 }
 
 fn source_ssrc(member: usize) -> u32 {

@@ -268,3 +268,29 @@ fn the_dominant_speaker_changes_only_for_somebody_louder_for_a_while() {
     world.leave(alice);
     assert_eq!(dominant(&world), [alices, bobs, alices, 0]);
 }
+
+#[test]
+fn who_loses_its_slot_to_another_ceases_to_speak() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.join_all();
+    let (alices, bobs) = (world.clients[alice].csrc, world.clients[bob].csrc);
+    world.talk(&[(alice, TALK)], 20);
+    world.talk(&[(bob, TALK)], 100);
+    let told = speaking(&world);
+    assert!(told.contains(&(alices, false)), "{told:?}");
+    world.leave(bob);
+    world.advance(SECOND);
+    assert_eq!(speaking(&world).last(), Some(&(bobs, false)));
+}
+
+#[test]
+fn who_is_outranked_in_the_middle_of_a_sentence_ceases_to_speak() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, 50)], 120);
+    world.talk(&[(alice, 50), (bob, 20)], 60);
+    assert_eq!(world.slot_changes(bob).last().unwrap().1, world.clients[bob].csrc);
+    world.talk(&[(bob, 20)], 100);
+    let told = speaking(&world);
+    assert!(told.contains(&(world.clients[alice].csrc, false)), "{told:?}");
+}

@@ -381,3 +381,20 @@ fn silence_of_the_nodes_own_names_nobody() {
     let after: Vec<_> = world.clients[bob].stream(0).split_off(3);
     assert!(after.iter().all(|heard| heard.csrc.is_none() && heard.payload == SILENCE && heard.level.is_none()));
 }
+
+#[test]
+fn what_was_dropped_is_no_hole_even_when_the_packet_before_it_comes_later() {
+    let mut world = World::new(8);
+    let alice = world.join(Setup { red: true, ..Setup::default() });
+    let bob = world.join(Setup::default());
+    world.talk(&[(alice, 20)], 3);
+    let late = world.clients[alice].speak(20);
+    let mut broken = world.clients[alice].speak(20);
+    broken.payload = vec![];
+    world.send(alice, &broken);
+    world.send(alice, &late);
+    world.talk(&[(alice, 20)], 3);
+    let stream = world.clients[bob].stream(0);
+    assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "what we dropped is no hole");
+    assert_eq!(stream.len(), 7);
+}

@@ -11,5 +11,6 @@ mod repair;
 mod reports;
 mod slots;
 mod sources;
+mod spread;
 mod strangers;
 mod transport;

@@ -195,3 +195,20 @@ fn red_of_something_else_than_opus_is_dropped_and_is_no_hole() {
     assert_eq!(stream.len(), 6);
     assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "what we dropped is no hole");
 }
+
+#[test]
+fn red_that_is_broken_is_no_hole() {
+    let mut world = World::new(8);
+    let alice = world.join(Setup { red: true, ..Setup::default() });
+    let bob = world.join(Setup::default());
+    world.talk(&[(alice, TALK)], 3);
+    for payload in [vec![0x6E, 1, 2, 3], vec![0xEF; 200]] {
+        let mut packet = world.clients[alice].speak(TALK);
+        (packet.payload, packet.payload_type) = (payload, RED);
+        world.send(alice, &packet);
+        world.talk(&[(alice, TALK)], 3);
+    }
+    let stream = world.clients[bob].stream(0);
+    assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "what we dropped is no hole");
+    assert_eq!(stream.len(), 9);
+}

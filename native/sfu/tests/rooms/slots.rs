@@ -325,3 +325,36 @@ fn a_source_that_leaps_half_way_round_the_clock_stops_nobody_after_it() {
         assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1));
     }
 }
+
+#[test]
+fn a_late_packet_after_a_goodbye_takes_no_slot() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    world.talk(&[(alice, TALK)], 3);
+    let late = world.clients[alice].speak(TALK);
+    world.talk(&[(alice, TALK)], 3);
+    let ssrc = world.clients[alice].ssrc;
+    let goodbye = world.clients[alice].seal_rtcp(|writer| writer.bye(&[ssrc]).unwrap());
+    world.handle(world.clients[alice].path, &goodbye);
+    world.advance(10 * MS);
+    world.send(alice, &late);
+    world.advance(SECOND);
+    assert_eq!(world.sfu.counters().slots_held, 0);
+    assert!(world.clients[bob].stream(0).last().unwrap().is_silence());
+}
+
+#[test]
+fn whoever_takes_a_slot_is_named_in_the_slot_map_whatever_came_late() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let late = world.clients[alice].speak(TALK);
+    for _ in 0..5 {
+        let packet = world.clients[alice].quiet();
+        world.send(alice, &packet);
+    }
+    world.send(alice, &late);
+    world.talk(&[(alice, TALK)], 10);
+    assert!(world.clients[bob].heard_of(world.clients[alice].csrc) >= 10);
+    let changes = world.slot_changes(bob);
+    assert_eq!(changes.iter().map(|change| change.1).collect::<Vec<_>>(), [world.clients[alice].csrc]);
+}

@@ -38,6 +38,8 @@ struct Newest {
 struct Stream {
     newest: Option<Newest>,
     packets: u32,
+    /// There was no way to its receiver: holes are nobody's fault until content begins.
+    unreachable: bool,
     /// When the present content began, and how many packets had arrived then.
     began: Option<(Instant, u64)>,
     /// Latest bytes under each sequence number.
@@ -59,8 +61,6 @@ struct Member {
     carried: HashMap<u32, usize>,
     /// Of the last `WINDOW`: whose voice, and whether content began.
     recent: VecDeque<(Instant, u32, bool)>,
-    /// There was no way to it: holes are nobody's fault until content begins.
-    unreachable: bool,
 }
 
 #[derive(Default)]
@@ -71,13 +71,21 @@ struct Address {
     bytes_out: usize,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    at: Instant,
+    /// Of all sources, itself included.
+    number: u64,
+    /// Why the node dropped it.
+    dropped: Option<Drop>,
+}
+
 /// What arrived of one source.
 #[derive(Default)]
 struct Arrived {
     ssrc: u32,
     highest: u64,
-    /// Each with the count of arrivals of all sources, itself included.
-    indices: HashMap<u64, u64>,
+    indices: HashMap<u64, Arrival>,
 }
 
 /// Told everything that passes, it panics at whatever must not be.
@@ -120,7 +128,6 @@ impl Audit {
             ignored: Vec::new(),
             carried: HashMap::new(),
             recent: VecDeque::new(),
-            unreachable: false,
         };
         member.streams.resize_with(client.slots.len(), Stream::default);
         for slot in &client.slots {
@@ -178,7 +185,9 @@ impl Audit {
     }
 
     pub fn unreachable(&mut self, id: PeerId) {
-        self.member(id).unreachable = true;
+        for stream in &mut self.member(id).streams {
+            stream.unreachable = true;
+        }
     }
 
     fn member(&mut self, id: PeerId) -> &mut Member {
@@ -207,7 +216,7 @@ impl Audit {
     }
 
     /// And this is what the node thought of it: `before` and `after` are what it had dropped.
-    pub fn handled(&mut self, datagram: &[u8], before: &Drops, after: &Drops) {
+    pub fn handled(&mut self, now: Instant, datagram: &[u8], before: &Drops, after: &Drops) {
         let reason = Drop::ALL.into_iter().find(|reason| before.get(*reason) != after.get(*reason));
         let ours =
             matches!(reason, None | Some(Drop::Muted | Drop::NoSlot | Drop::Policed | Drop::Silent | Drop::Malformed));
@@ -219,7 +228,7 @@ impl Audit {
         };
         arrived.highest = arrived.highest.max(index);
         self.arrivals += 1;
-        arrived.indices.insert(index, self.arrivals);
+        arrived.indices.insert(index, Arrival { at: now, number: self.arrivals, dropped: reason });
         if arrived.indices.len() as u64 > 2 * REMEMBERED {
             let oldest = arrived.highest.saturating_sub(REMEMBERED);
             arrived.indices.retain(|index, _| *index >= oldest);
@@ -310,8 +319,9 @@ impl Audit {
     /// The stream goes on as it should.
     fn continues(&mut self, owner: PeerId, stream: usize, last: Option<Newest>, newest: Newest, begins: bool) {
         let member = self.members.get_mut(&owner.0).expect("only those who joined");
-        let unreachable = member.unreachable;
-        member.unreachable &= !begins;
+        let state = &mut member.streams[stream];
+        state.unreachable &= !begins;
+        let unreachable = state.unreachable;
         let Some(last) = last.filter(|_| self.polite) else { return };
         let passed = newest.timestamp.wrapping_sub(last.timestamp) as i32;
         assert!(passed >= FRAME as i32, "time went back for {owner:?}: {last:?} {newest:?}");
@@ -332,12 +342,13 @@ impl Audit {
         let arrived = &self.sources[&csrc].indices;
         // What came before the content began belongs to what was before it, even if late packets make it a hole.
         let since = member.streams[stream].began.map_or(0, |(_, arrivals)| arrivals);
-        let withheld = |index: &u64| arrived.get(index).is_some_and(|arrival| *arrival > since);
-        let dropped = (1..step).map(|back| sent_as - back).find(withheld);
-        assert!(
-            self.lossy_relay || dropped.is_none(),
-            "{owner:?} is shown that the node dropped {dropped:?} of {csrc:x}"
-        );
+        // And what overtook another between workers was not there yet.
+        let there = |arrival: &Arrival| arrival.number > since && arrival.at + self.grace <= newest.at;
+        let withheld = |index: &u64| arrived.get(index).is_some_and(there);
+        let withheld = (1..step).map(|back| sent_as - back).find(withheld);
+        let Some(index) = withheld.filter(|_| !self.lossy_relay) else { return };
+        let reason = arrived[&index].dropped;
+        panic!("{owner:?} is shown a hole for {index} of {csrc:x}, which arrived: {reason:?}");
     }
 
     fn may_hear(&mut self, now: Instant, owner: PeerId, stream: usize, csrc: u32, begins: bool) {

@@ -1,11 +1,13 @@
 //! A room driven by bytes, so that chance and the fuzzer can both write what happens in it.
 
+use std::collections::HashMap;
+
 use sfu::Path;
 use sfu::rtcp::{ReportBlock, SenderInfo};
 use sfu::srtp::Profile;
 
 use super::check::Check;
-use super::client::Setup;
+use super::client::{Rtp, Setup};
 use super::{MS, World};
 
 /// More would only make every step slower.
@@ -20,11 +22,12 @@ pub fn run(bytes: &[u8]) {
     let mut script = Script {
         polite: manners.is_multiple_of(2),
         world: World::seeded(1 + usize::from(manners / 2 % 4), u64::from(manners)),
+        spoken: HashMap::new(),
         sealed: Vec::new(),
         held: Vec::new(),
     };
     script.world.audit.polite = script.polite;
-    for flags in [0, 1, 4, 16] {
+    for flags in [0, 1, 132, 144] {
         script.join(flags);
     }
     let mut steps = 0;
@@ -62,6 +65,8 @@ impl<'a> Bytes<'a> {
 struct Script {
     polite: bool,
     world: World,
+    /// Each client's latest packet, for its redundancy.
+    spoken: HashMap<usize, Rtp>,
     /// The latest sealed packet, and whose.
     sealed: Vec<(usize, Vec<u8>)>,
     /// On their way.
@@ -81,14 +86,16 @@ impl Script {
             names_ssrc: flags & 32 == 0,
             sends_level: flags & 64 == 0,
             sends_mid: true,
-            ..Setup::default()
+            red: flags & 128 != 0,
+            nack: flags & 128 != 0,
+            two_byte: flags & 64 != 0,
         });
     }
 
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         let what = bytes.next();
         let client = usize::from(bytes.next()) % self.world.clients.len();
-        match what % 40 {
+        match what % 48 {
             0 => self.join(bytes.next()),
             1 => self.world.leave(client),
             2 => self.world.mute(client, true),
@@ -108,6 +115,14 @@ impl Script {
             24 => self.strange_rtcp(client, bytes),
             25 => self.raw(client, bytes),
             26 => self.world.clients[client].pause(u32::from(bytes.next())),
+            27 => self.world.deafen(client, bytes.next().is_multiple_of(2)),
+            28 => self.ignore(client, bytes.next()),
+            29 => self.world.move_to(client, 1 + u64::from(bytes.next() % 3)),
+            30 => drop(self.world.restart_ice(client)),
+            31 | 32 => self.ask(client, bytes),
+            33 | 34 => self.speak_red(client, bytes.next() % 128),
+            35 => self.quiet(client),
+            36 => self.world.sfu.path_closed(self.world.clients[client].path),
             _ => self.speak(client, bytes.next() % 128),
         }
     }
@@ -117,6 +132,44 @@ impl Script {
         let sealed = self.world.clients[client].seal(&packet);
         self.world.handle(self.world.clients[client].path, &sealed);
         self.sealed = vec![(client, sealed)];
+    }
+
+    fn speak_red(&mut self, client: usize, level: u8) {
+        if !self.world.clients[client].setup.red {
+            return;
+        }
+        let opus = self.world.clients[client].peek(level);
+        let before = self.spoken.insert(client, opus);
+        let before =
+            before.filter(|before| self.world.clients[client].timestamp.wrapping_sub(before.timestamp) < 1 << 14);
+        let packet = self.world.clients[client].speak_red(level, before.as_ref().as_slice());
+        self.world.send(client, &packet);
+    }
+
+    fn quiet(&mut self, client: usize) {
+        let packet = self.world.clients[client].quiet();
+        self.world.send(client, &packet);
+    }
+
+    /// Some of the others, by bits.
+    fn ignore(&mut self, client: usize, which: u8) {
+        let others = self.world.clients.iter().enumerate().filter(|(n, _)| which >> (n % 8) & 1 == 1);
+        let csrcs: Vec<u32> = others.map(|(_, other)| other.csrc).collect();
+        self.world.ignore(client, &csrcs);
+    }
+
+    /// For packets about the newest of a slot again, whether they were ever sent or not.
+    fn ask(&mut self, client: usize, bytes: &mut Bytes<'_>) {
+        let slots = self.world.clients[client].slots.len();
+        if slots == 0 {
+            return;
+        }
+        let slot = usize::from(bytes.next()) % slots;
+        let ssrc = self.world.clients[client].slots[slot].ssrc;
+        let newest = self.world.clients[client].heard.iter().rev().find(|heard| heard.header.ssrc == ssrc);
+        let newest = newest.map_or(0, |heard| heard.header.sequence);
+        let sequence = newest.wrapping_add(8).wrapping_sub(u16::from(bytes.next()));
+        self.world.ask(client, slot, sequence, u16::from_be_bytes([bytes.next(), bytes.next()]));
     }
 
     /// The network keeps a packet back.

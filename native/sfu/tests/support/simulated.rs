@@ -189,6 +189,26 @@ impl Simulation {
         });
     }
 
+    /// A worker has failed and begins anew: its members are gone, what was under way to it or from it is lost, and the others
+    /// are told.
+    pub fn restart_worker(&mut self, worker: usize) {
+        for member in self.members.iter_mut().filter(|member| member.worker == worker && !member.gone) {
+            member.gone = true;
+            self.audit.left(self.now, member.client.id);
+        }
+        self.errands.retain(|_, sent| sent.from != worker && sent.to != worker);
+        let settings =
+            Settings { worker: WorkerId(worker as u8), ..settings(self.audio_slots, self.seed ^ self.errand_count) };
+        let settings = Settings { timeline: super::settings(self.audio_slots, self.seed).timeline, ..settings };
+        self.sfus[worker] = Sfu::new(settings, self.start);
+        self.deadlines[worker] = None;
+        for other in (0..self.sfus.len()).filter(|other| *other != worker) {
+            let mut out = Recorder::default();
+            self.sfus[other].worker_restarted(self.now, WorkerId(worker as u8), &mut out);
+            self.perform(other, out);
+        }
+    }
+
     /// A datagram with any source address comes to worker `worker` now.
     pub fn inject(&mut self, worker: usize, from: SocketAddr, bytes: Vec<u8>) {
         self.network.inject(self.now, from, Self::node(worker), bytes);
@@ -262,13 +282,18 @@ impl Simulation {
         let mut out = Recorder::default();
         let before = self.sfus[worker].counters().drops;
         self.sfus[worker].handle(self.now, path, &mut bytes, &mut out);
-        self.audit.handled(&sealed, &before, &self.sfus[worker].counters().drops);
+        self.audit.handled(self.now, &sealed, &before, &self.sfus[worker].counters().drops);
         self.perform(worker, out);
     }
 
     /// What a worker wants done, and what else is due there.
     fn perform(&mut self, worker: usize, mut out: Recorder) {
         self.deadlines[worker] = self.sfus[worker].poll(self.now, &mut out);
+        for member in self.members.iter().filter(|member| member.worker == worker && !member.gone) {
+            if self.sfus[worker].selected_path(member.client.id).is_none() {
+                self.audit.unreachable(member.client.id);
+            }
+        }
         let time = self.time();
         for event in std::mem::take(&mut out.events) {
             self.events.push((time, event));
