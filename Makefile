@@ -17,7 +17,7 @@ ifneq ($(shell $(PY) -c 'print("well")' 2>/dev/null),well)
 endif
 $(shell mkdir -p $(S))
 
-ENGINE_SOURCES := $(shell find native -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.pyi' \) -print) \
+ENGINE_SOURCES := $(shell find native \( -name target -o -path native/swarm \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.pyi' \) -print) \
   native/engine/pyproject.toml
 CYTHON_SOURCES := setup.py pyproject.toml $(wildcard native/*.pyx native/*.pxd)
 

@@ -19,10 +19,9 @@ async function answer(id, offer) {
   return far.localDescription.sdp;
 }
 
-// What nobody plays is not decoded, and then has no level.
+// What nobody plays is not decoded, and what is played muted has no level.
 function play(track) {
   const element = new Audio();
-  element.muted = true;
   element.srcObject = new MediaStream([track]);
   element.play();
 }
@@ -43,7 +42,7 @@ async function microphoneHeard() {
   const [receiver] = [...connections.values()].at(-1).getReceivers();
   for (;;) {
     const stats = [...(await receiver.getStats()).values()].find(({ type }) => type === "inbound-rtp");
-    if (stats?.audioLevel > 0.01) return;
+    if (stats?.totalAudioEnergy > 0) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -174,8 +174,8 @@ class Engine:
         spread_above: int = 200,
         tcp: bool = True,
     ) -> Engine:
-        """Worker i has one UDP socket and, with `tcp`, one listener (RFC 6544) an address, all on `port` + i (0: a free one for each). A room of more peers than
-        `spread_above` is spread over all workers."""
+        """Worker i has one UDP socket and, with `tcp`, one listener (RFC 6544) an address, all on `port` + i (0: a free one
+        for each). A room of more peers than `spread_above` is spread over all workers."""
     @property
     def addresses(self) -> list[list[tuple[str, int]]]:
         """By worker."""

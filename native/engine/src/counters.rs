@@ -31,8 +31,10 @@ pub struct Counters {
     pub dtls_pending: u64,
     /// Open TCP connections.
     pub tcp_connections: u64,
-    /// Connections that were not taken: too many of strangers.
+    /// Connections that were closed at once: too many, or too many of strangers.
     pub drop_tcp_refused: u64,
+    /// Packets that a TCP connection did not take in time, or that is gone.
+    pub drop_tcp_full: u64,
     /// Packets to other workers that found no room.
     pub drop_relay_full: u64,
     /// CPU time of each media thread.
@@ -58,6 +60,7 @@ impl Counters {
             (&mut self.drop_relay_full, other.drop_relay_full),
             (&mut self.tcp_connections, other.tcp_connections),
             (&mut self.drop_tcp_refused, other.drop_tcp_refused),
+            (&mut self.drop_tcp_full, other.drop_tcp_full),
             (&mut self.dtls_pending, other.dtls_pending),
         ] {
             *mine += theirs;
@@ -91,6 +94,7 @@ impl Counters {
             ("dtls_pending", self.dtls_pending),
             ("tcp_connections", self.tcp_connections),
             ("drop_tcp_refused", self.drop_tcp_refused),
+            ("drop_tcp_full", self.drop_tcp_full),
             ("drop_relay_full", self.drop_relay_full),
             ("worker_cpu_ns", self.media_cpu().as_nanos() as u64),
             ("workers", self.worker_cpu.len() as u64),

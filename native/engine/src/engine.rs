@@ -26,6 +26,7 @@ use crate::{
     ring, socket,
     supervisor::{Media, Shared, spawn},
     sys::EventFd,
+    tcp,
     worker::Links,
 };
 
@@ -128,6 +129,7 @@ impl Engine {
                 links: Links {
                     worker,
                     sockets,
+                    connections: tcp::capacity(workers),
                     mailbox: Arc::clone(&media[index]),
                     events: Arc::clone(&shared.events),
                     outgoing,
@@ -171,18 +173,12 @@ impl Engine {
     /// The oldest events, at most `limit`.
     pub fn drain(&self, limit: usize) -> Result<Vec<Event>, Error> {
         self.check()?;
-        let events = self.shared.events.drain(limit);
-        let mut closed = events.iter().filter_map(|event| match event {
-            Event::Closed { peer, .. } => Some(*peer),
-            _ => None,
+        let mut events = self.shared.events.drain(limit);
+        // A peer ends once: what closed and was then removed, or was lost with its worker, is no news.
+        events.retain(|event| match event {
+            Event::Closed { peer, .. } => self.shared.placement().remove(*peer).is_some(),
+            _ => true,
         });
-        if let Some(first) = closed.next() {
-            let mut placement = self.shared.placement();
-            placement.remove(first);
-            for peer in closed {
-                placement.remove(peer);
-            }
-        }
         Ok(events)
     }
 
@@ -287,6 +283,7 @@ impl Engine {
     pub fn close(&self) {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(threads) = threads.take() else { return };
+        self.shared.is_closing.store(true, Ordering::SeqCst);
         // The goodbyes go out before the media threads are told to stop.
         let _ = self.dtls.post(Request::Stop);
         let _ = threads.dtls.join();

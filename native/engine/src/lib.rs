@@ -1,7 +1,7 @@
-//! The shell around the sans-IO `sfu`: UDP sockets and threads, DTLS handshakes, and the boundary to Python.
+//! The shell around the sans-IO `sfu`: sockets and threads, DTLS handshakes, and the boundary to Python.
 //!
-//! A packet lives in the media thread from socket to socket (`worker`); handshakes are made by a second thread (`dtls`),
-//! which hands over keys. Commands go down through mailboxes, events come up through a queue with a descriptor to wait on.
+//! A packet lives in a media thread from socket to socket (`worker`), of which there is one a core; handshakes are made by
+//! another thread (`dtls`), which hands over keys. Commands go down through mailboxes, events come up through a queue with a descriptor to wait on.
 //! The feature `python` adds the module `chorale_engine`, whose contract is `chorale_engine/__init__.pyi`.
 
 mod command;
@@ -17,9 +17,9 @@ mod placement;
 mod python;
 mod ring;
 mod socket;
-mod streams;
 mod supervisor;
 mod sys;
+mod tcp;
 mod worker;
 
 pub use counters::Counters;

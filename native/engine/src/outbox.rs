@@ -9,15 +9,14 @@ use crate::{
     event::{Event, Reason},
     handshakes::Handshakes,
     ring::Outgoing,
-    streams::{FIRST_LISTENER, Streams},
-    sys::{Lane, Sent},
+    sys::{Epoll, Lane, Sent},
+    tcp::{self, Connections},
 };
 
 pub(crate) struct Outbox<'a> {
     /// One for each socket.
     lanes: Box<[Lane]>,
-    /// The connections.
-    pub(crate) streams: Streams,
+    pub(crate) tcp: Connections<'a>,
     pub(crate) handshakes: Handshakes,
     /// To the other workers. Lent by the thread, which outlives this.
     pub(crate) rings: &'a mut Outgoing,
@@ -30,30 +29,32 @@ impl<'a> Outbox<'a> {
     pub(crate) fn new(
         worker: WorkerId,
         sockets: &[Arc<UdpSocket>],
+        tcp: Connections<'a>,
         handshakes: Handshakes,
         rings: &'a mut Outgoing,
     ) -> Outbox<'a> {
         let lanes = sockets.iter().map(|socket| Lane::new(Arc::clone(socket))).collect();
-        Outbox { lanes, streams: Streams::default(), handshakes, rings, worker, events: VecDeque::new() }
+        Outbox { lanes, tcp, handshakes, rings, worker, events: VecDeque::new() }
     }
 
-    pub(crate) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self, epoll: &Epoll) {
         for lane in &mut self.lanes {
             lane.flush();
         }
+        self.tcp.flush(epoll);
         self.rings.flush();
     }
 
     pub(crate) fn sent(&self) -> Sent {
-        self.lanes.iter().map(Lane::sent).chain([self.streams.sent()]).sum()
+        self.lanes.iter().map(Lane::sent).sum()
     }
 }
 
 impl Output for Outbox<'_> {
     #[inline]
     fn send(&mut self, to: Path, fill: impl FnOnce(&mut [u8; MAX_DATAGRAM]) -> usize) {
-        if to.local >= FIRST_LISTENER {
-            return self.streams.send(to, fill);
+        if to.local >= tcp::FIRST_LOCAL {
+            return self.tcp.send(to, fill);
         }
         // A path comes from a datagram that arrived at one of our sockets.
         self.lanes[usize::from(to.local)].push(to.remote, fill);

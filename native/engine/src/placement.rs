@@ -1,8 +1,11 @@
 //! Which worker serves whom: rooms go where the least is going on, and large ones everywhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use sfu::{PeerId, RoomId, WorkerId};
+
+/// Rooms that ended not long ago, whose homes are remembered: more than end while a worker catches up with its commands.
+const REMEMBERED: usize = 1024;
 
 pub(crate) struct Placement {
     /// Peers of each worker.
@@ -11,16 +14,22 @@ pub(crate) struct Placement {
     spread_above: usize,
     rooms: HashMap<RoomId, Room>,
     peers: HashMap<PeerId, (WorkerId, RoomId)>,
+    /// Rooms that had peers away from home and ended, the latest last. Their homes may not have heard yet that they are
+    /// over: if one of these begins anew elsewhere, two workers believe that they decide.
+    ended: VecDeque<(RoomId, WorkerId)>,
 }
 
 struct Room {
     home: WorkerId,
     peers: usize,
+    /// A peer is, or was, away from home.
+    is_spread: bool,
 }
 
 impl Placement {
     pub(crate) fn new(workers: usize, spread_above: usize) -> Placement {
-        Placement { loads: vec![0; workers], spread_above, rooms: HashMap::new(), peers: HashMap::new() }
+        let (rooms, peers) = (HashMap::new(), HashMap::new());
+        Placement { loads: vec![0; workers], spread_above, rooms, peers, ended: VecDeque::new() }
     }
 
     fn least_loaded(&self) -> WorkerId {
@@ -28,17 +37,32 @@ impl Placement {
         WorkerId(least.map_or(0, |(worker, _)| worker as u8))
     }
 
-    fn enter(&mut self, room: RoomId) -> WorkerId {
-        let home = self.least_loaded();
-        let room = self.rooms.entry(room).or_insert(Room { home, peers: 0 });
+    /// One more peer in a room. Its home, which for a new one is `home` unless it has just been elsewhere.
+    fn enter(&mut self, room: RoomId, home: WorkerId) -> WorkerId {
+        let former = self.ended.iter().rev().find(|(ended, _)| *ended == room).map(|(_, home)| *home);
+        let room = self.rooms.entry(room).or_insert(Room { home: former.unwrap_or(home), peers: 0, is_spread: false });
         room.peers += 1;
         room.home
+    }
+
+    /// A peer of `room` has its place.
+    fn sit(&mut self, peer: PeerId, worker: WorkerId, room: RoomId) {
+        self.peers.insert(peer, (worker, room));
+        if let Some(room) = self.rooms.get_mut(&room) {
+            room.is_spread |= room.home != worker;
+        }
     }
 
     fn leave(&mut self, room: RoomId) {
         if let Some(left) = self.rooms.get_mut(&room) {
             left.peers -= 1;
             if left.peers == 0 {
+                if left.is_spread {
+                    self.ended.push_back((room, left.home));
+                    if self.ended.len() > REMEMBERED {
+                        self.ended.pop_front();
+                    }
+                }
                 self.rooms.remove(&room);
             }
         }
@@ -50,19 +74,19 @@ impl Placement {
             return None;
         }
         let spread = self.rooms.get(&room).is_some_and(|room| room.peers >= self.spread_above);
-        let home = self.enter(room);
+        let home = self.enter(room, self.least_loaded());
         let worker = if spread { self.least_loaded() } else { home };
         self.loads[usize::from(worker.0)] += 1;
-        self.peers.insert(peer, (worker, room));
+        self.sit(peer, worker, room);
         Some((worker, home))
     }
 
     /// The peer goes to another room and stays with its worker. Returns that, and the home of the room.
     pub(crate) fn change_room(&mut self, peer: PeerId, to: RoomId) -> Option<(WorkerId, WorkerId)> {
         let (worker, from) = *self.peers.get(&peer)?;
-        let home = self.enter(to);
+        let home = self.enter(to, worker);
         self.leave(from);
-        self.peers.insert(peer, (worker, to));
+        self.sit(peer, worker, to);
         Some((worker, home))
     }
 
@@ -78,13 +102,9 @@ impl Placement {
         Some(worker)
     }
 
-    /// A worker lost all its peers. Returns them.
-    pub(crate) fn lose(&mut self, worker: WorkerId) -> Vec<PeerId> {
-        let lost: Vec<_> = self.peers.iter().filter(|(_, at)| at.0 == worker).map(|(peer, _)| *peer).collect();
-        for peer in &lost {
-            self.remove(*peer);
-        }
-        lost
+    /// Everybody a worker serves.
+    pub(crate) fn served_by(&self, worker: WorkerId) -> Vec<PeerId> {
+        self.peers.iter().filter(|(_, at)| at.0 == worker).map(|(peer, _)| *peer).collect()
     }
 }
 
@@ -136,14 +156,39 @@ mod tests {
     }
 
     #[test]
+    fn a_room_begun_by_who_moves_is_at_home_with_it() {
+        let mut placement = Placement::new(2, 10);
+        place(&mut placement, 1, 1);
+        place(&mut placement, 2, 1);
+        assert_eq!(placement.change_room(PeerId(2), RoomId(2)), Some((WorkerId(0), WorkerId(0))));
+    }
+
+    #[test]
+    fn a_spread_room_that_ended_begins_anew_at_its_home() {
+        let mut placement = Placement::new(2, 2);
+        for peer in 0..5 {
+            place(&mut placement, peer, 1);
+        }
+        for peer in 0..5 {
+            placement.remove(PeerId(peer));
+        }
+        place(&mut placement, 5, 2);
+        assert_eq!(place(&mut placement, 6, 1), (0, 0), "though the other has no peers at all");
+        placement.remove(PeerId(6));
+        placement.ended.extend((0..REMEMBERED as u64).map(|room| (RoomId(100 + room), WorkerId(0))));
+        placement.ended.drain(..placement.ended.len() - REMEMBERED);
+        assert_eq!(place(&mut placement, 7, 1), (1, 1), "but only for a while");
+    }
+
+    #[test]
     fn when_all_are_gone_nothing_is_left() {
         let mut placement = Placement::new(2, 3);
         for peer in 0..20 {
             place(&mut placement, peer, peer % 3);
         }
         assert!(placement.place(PeerId(4), RoomId(9)).is_none());
-        let lost = placement.lose(WorkerId(0));
-        assert!(!lost.is_empty() && lost.iter().all(|peer| placement.worker_of(*peer).is_none()));
+        let served = placement.served_by(WorkerId(0));
+        assert!(!served.is_empty() && served.iter().all(|peer| placement.worker_of(*peer) == Some(WorkerId(0))));
         for peer in 0..20 {
             placement.remove(PeerId(peer));
         }

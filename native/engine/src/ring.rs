@@ -31,6 +31,8 @@ pub(crate) struct Outgoing {
     /// Every packet, whoever else refers to it at the moment: the last reference is always ours, so that nobody frees.
     pool: Box<[Arc<Packet>]>,
     next: usize,
+    /// No packet was free; none is looked for again in this batch.
+    exhausted: bool,
     /// Bit by worker: something new is in its ring.
     fresh: u64,
     dropped: u64,
@@ -51,7 +53,8 @@ pub(crate) fn connect(mailboxes: &[Arc<Mailbox<Command>>]) -> Vec<(Outgoing, Inc
         .map(|_| {
             let pool = (0..pool).map(|_| Arc::new(Packet { len: 0, bytes: [0; MAX_RELAY] })).collect();
             let workers = mailboxes.to_vec();
-            let outgoing = Outgoing { rings: Vec::new(), workers, pool, next: 0, fresh: 0, dropped: 0 };
+            let outgoing =
+                Outgoing { rings: Vec::new(), workers, pool, next: 0, exhausted: false, fresh: 0, dropped: 0 };
             (outgoing, Incoming { rings: Vec::new(), turn: 0 })
         })
         .collect();
@@ -69,12 +72,12 @@ pub(crate) fn connect(mailboxes: &[Arc<Mailbox<Command>>]) -> Vec<(Outgoing, Inc
 impl Outgoing {
     /// One packet to some workers, dropped where there is no room.
     pub(crate) fn relay(&mut self, to: WorkerSet, fill: impl FnOnce(&mut [u8; MAX_RELAY]) -> usize) {
-        // They come back in about the order in which they were sent, so the next is free unless all are under way.
-        let Some(packet) = self.pool.get_mut(self.next) else { return };
-        let Some(free) = Arc::get_mut(packet) else {
+        let Some(index) = self.free() else {
             self.dropped += to.iter().count() as u64;
             return;
         };
+        let packet = &mut self.pool[index];
+        let Some(free) = Arc::get_mut(packet) else { return };
         free.len = fill(&mut free.bytes);
         for worker in to.iter() {
             let worker = usize::from(worker.0);
@@ -84,7 +87,21 @@ impl Outgoing {
                 Err(_) => self.dropped += 1,
             }
         }
-        self.next = (self.next + 1) % self.pool.len();
+    }
+
+    /// The index of a packet that nobody else refers to. They come back in about the order in which they were sent, so it is
+    /// the next one, unless a worker does not keep up: what that one holds is passed over once a round, so that the others
+    /// do not wait for it.
+    fn free(&mut self) -> Option<usize> {
+        for _ in 0..if self.exhausted { 0 } else { self.pool.len() } {
+            let index = self.next;
+            self.next = (index + 1) % self.pool.len();
+            if Arc::get_mut(&mut self.pool[index]).is_some() {
+                return Some(index);
+            }
+        }
+        self.exhausted = true;
+        None
     }
 
     /// A command to another worker.
@@ -97,6 +114,7 @@ impl Outgoing {
 
     /// Wake whoever has something new, once a batch.
     pub(crate) fn flush(&mut self) {
+        self.exhausted = false;
         if self.fresh == 0 {
             return;
         }
@@ -177,6 +195,19 @@ mod tests {
         while workers[1].1.pop().is_some() {}
         number(&mut workers[0].0, to, 7);
         assert_eq!(read(&workers[1].1.pop().unwrap()), 7);
+    }
+
+    #[test]
+    fn a_worker_that_does_not_keep_up_costs_the_others_nothing() {
+        let mut workers = workers(3);
+        for n in 0..4 * POOL as u64 {
+            number(&mut workers[0].0, WorkerSet::one(WorkerId(1)), n);
+            number(&mut workers[0].0, WorkerSet::one(WorkerId(2)), n);
+            assert_eq!(read(&workers[2].1.pop().unwrap()), n);
+        }
+        assert_eq!(workers[0].0.dropped(), (4 * POOL - CAPACITY) as u64);
+        let waited: Vec<_> = std::iter::from_fn(|| workers[1].1.pop().map(|packet| read(&packet))).collect();
+        assert_eq!(waited, (0..CAPACITY as u64).collect::<Vec<_>>());
     }
 
     #[test]

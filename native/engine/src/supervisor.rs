@@ -7,7 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) placement: Mutex<Placement>,
     /// Workers that panicked and were restarted.
     pub(crate) restarts: AtomicU64,
+    /// The engine closes: nobody begins anew.
+    pub(crate) is_closing: AtomicBool,
     /// Why a thread ended that should not have.
     pub(crate) failure: OnceLock<String>,
 }
@@ -46,6 +48,7 @@ impl Shared {
             events: Arc::new(EventQueue::new()?),
             placement: Mutex::new(Placement::new(workers, spread_above)),
             restarts: AtomicU64::new(0),
+            is_closing: AtomicBool::new(false),
             failure: OnceLock::new(),
         })
     }
@@ -90,6 +93,10 @@ impl Media {
                 Ok(ended) => return ended,
                 Err(panic) => panic,
             };
+            // The command to stop may have been among those that were lost.
+            if self.shared.is_closing.load(Ordering::SeqCst) {
+                return Ok(());
+            }
             let now = Instant::now();
             panics.retain(|at| now.duration_since(*at) < MINUTE);
             panics.push_back(now);
@@ -103,10 +110,10 @@ impl Media {
     /// Tell everybody that the worker has forgotten its peers.
     fn begin_anew(&mut self, worker: WorkerId) {
         self.shared.restarts.fetch_add(1, Ordering::Relaxed);
-        let mut placement = self.shared.placement();
+        let placement = self.shared.placement();
         // Whoever waits for an answer is told by its absence; what is put in after this finds the next worker.
         self.links.mailbox.retain(|command| matches!(command, Command::Stop));
-        let lost = placement.lose(worker);
+        let lost = placement.served_by(worker);
         drop(placement);
         for peer in &lost {
             let _ = self.dtls.post(Request::Forget { peer: *peer, path: None });

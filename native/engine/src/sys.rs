@@ -13,11 +13,11 @@ mod ssl;
 
 pub(crate) use affinity::pin;
 pub use clock::thread_cpu;
-pub(crate) use epoll::{Epoll, Interest};
+pub(crate) use epoll::{Epoll, Interest, Ready};
 pub(crate) use eventfd::EventFd;
 pub(crate) use receive::Inbox;
 pub(crate) use send::{Lane, Sent};
-pub(crate) use socket::{limit_send_buffer, set_buffer_sizes};
+pub(crate) use socket::{descriptor_limit, set_buffer_sizes, set_unsent_limit};
 pub(crate) use ssl::retransmission_timeout;
 
 use std::io;

@@ -3,13 +3,13 @@
 use std::{
     collections::VecDeque,
     io,
-    net::{TcpListener, UdpSocket},
+    net::UdpSocket,
     os::fd::AsFd,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use sfu::{MAX_DATAGRAM, Output, Path, PeerId, Sfu, WorkerId};
+use sfu::{Output, Path, PeerId, Sfu, WorkerId};
 
 use crate::{
     command::Command,
@@ -20,23 +20,15 @@ use crate::{
     outbox::Outbox,
     ring::{Incoming, Outgoing},
     socket::Sockets,
-    sys::{Epoll, Inbox, thread_cpu},
+    sys::{Epoll, Inbox, Ready, thread_cpu},
+    tcp::{self, Connections},
 };
 
 /// Events that found the queue full are offered again after this: who drains so late does not mind.
 const EVENT_RETRY: Duration = Duration::from_millis(20);
 
-/// The epoll token of the mailbox; the sockets have their indices, the listeners and connections theirs with a bit each.
+/// The epoll token of the mailbox. The sockets have their indices, and `Connections` has those above.
 const MAILBOX: u64 = u64::MAX;
-const LISTENER: u64 = 1 << 32;
-const CONNECTION: u64 = 1 << 33;
-
-/// Connections accepted before the others have their turn.
-const ACCEPTED: usize = 64;
-
-fn connection_token(index: usize) -> u64 {
-    CONNECTION | index as u64
-}
 
 /// Relayed packets worked on before the sockets have their turn.
 const RELAYED: usize = 256;
@@ -45,6 +37,8 @@ const RELAYED: usize = 256;
 pub(crate) struct Links {
     pub(crate) worker: WorkerId,
     pub(crate) sockets: Sockets,
+    /// TCP connections, at most.
+    pub(crate) connections: usize,
     pub(crate) mailbox: Arc<Mailbox<Command>>,
     pub(crate) events: Arc<EventQueue>,
     pub(crate) outgoing: Outgoing,
@@ -54,7 +48,6 @@ pub(crate) struct Links {
 pub(crate) struct Worker<'a> {
     sfu: Sfu,
     sockets: &'a [Arc<UdpSocket>],
-    listeners: &'a [TcpListener],
     mailbox: &'a Mailbox<Command>,
     events: &'a EventQueue,
     incoming: &'a mut Incoming,
@@ -62,8 +55,6 @@ pub(crate) struct Worker<'a> {
     inbox: Inbox,
     out: Outbox<'a>,
     commands: VecDeque<Command>,
-    /// Connections to be closed.
-    over: Vec<Path>,
     datagrams_in: u64,
     bytes_in: u64,
     oversized: u64,
@@ -73,23 +64,20 @@ pub(crate) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(crate) fn new(sfu: Sfu, handshakes: Handshakes, links: &'a mut Links) -> io::Result<Worker<'a>> {
-        let Links { worker, sockets, mailbox, events, outgoing, incoming } = links;
+        let Links { worker, sockets, connections, mailbox, events, outgoing, incoming } = links;
         let epoll = Epoll::new()?;
         let Sockets { udp: sockets, tcp: listeners } = sockets;
         for (index, socket) in sockets.iter().enumerate() {
             epoll.add(socket.as_fd(), index as u64)?;
         }
-        for (index, listener) in listeners.iter().enumerate() {
-            epoll.add(listener.as_fd(), LISTENER | index as u64)?;
-        }
         if let Some(wake) = mailbox.wake_fd() {
             epoll.add(wake, MAILBOX)?;
         }
-        let out = Outbox::new(*worker, sockets, handshakes, outgoing);
+        let tcp = Connections::new(listeners, *connections, &epoll)?;
+        let out = Outbox::new(*worker, sockets, tcp, handshakes, outgoing);
         Ok(Worker {
             sfu,
             sockets,
-            listeners,
             mailbox,
             events,
             incoming,
@@ -97,7 +85,6 @@ impl<'a> Worker<'a> {
             inbox: Inbox::new(),
             out,
             commands: VecDeque::new(),
-            over: Vec::new(),
             datagrams_in: 0,
             bytes_in: 0,
             oversized: 0,
@@ -112,8 +99,8 @@ impl<'a> Worker<'a> {
             let now = Instant::now();
             let mut timeout = self.sfu.poll(now, &mut self.out).map(|due| due.saturating_duration_since(now));
             self.settle();
-            if let Some(due) = self.out.streams.next_sweep() {
-                self.sweep(now);
+            self.sweep(now);
+            if let Some(due) = self.out.tcp.due() {
                 let left = due.saturating_duration_since(now);
                 timeout = Some(timeout.map_or(left, |timeout| timeout.min(left)));
             }
@@ -128,17 +115,8 @@ impl<'a> Worker<'a> {
             for ready in self.epoll.wait(timeout)? {
                 match ready.token {
                     MAILBOX => mailbox = true,
-                    token if token & CONNECTION != 0 => {
-                        let index = (token & !CONNECTION) as usize;
-                        if ready.writable {
-                            self.out.streams.unblock(index, &self.epoll, token);
-                        }
-                        if ready.readable {
-                            self.receive_stream(index);
-                        }
-                    }
-                    token if token & LISTENER != 0 => self.accept((token & !LISTENER) as usize),
-                    socket => sockets |= 1 << socket,
+                    socket if socket < self.sockets.len() as u64 => sockets |= 1 << socket,
+                    _ => self.serve_tcp(ready),
                 }
             }
             for index in 0..self.sockets.len() {
@@ -184,49 +162,50 @@ impl<'a> Worker<'a> {
         self.settle();
     }
 
-    fn accept(&mut self, listener: usize) {
+    /// A listener or a connection is ready.
+    fn serve_tcp(&mut self, ready: Ready) {
         let now = Instant::now();
-        for _ in 0..ACCEPTED {
-            // Without a descriptor to spare, or when the client is gone already: the next may do better.
-            let Ok((stream, from)) = self.listeners[listener].accept() else { return };
-            self.out.streams.add(now, &self.epoll, connection_token, listener as u8, stream, from);
+        if let Some(listener) = self.out.tcp.listener(ready.token) {
+            self.out.tcp.accept(listener, now, &self.epoll);
+        } else if let Some(connection) = tcp::connection(ready.token) {
+            if ready.writable {
+                self.out.tcp.write(connection, &self.epoll);
+            }
+            if ready.readable {
+                self.receive_tcp(now, connection);
+            }
         }
-    }
-
-    /// Take what came on a connection, frame by frame: of one read, and what is left makes epoll return at once.
-    fn receive_stream(&mut self, index: usize) {
-        let now = Instant::now();
-        let Some(path) = self.out.streams.path(index) else { return };
-        if self.out.streams.fill(index).and_then(|()| self.take_frames(now, index, path)).is_err() {
-            self.close_stream(path);
-        }
+        self.forget_closed();
         self.settle();
     }
 
-    fn take_frames(&mut self, now: Instant, index: usize, path: Path) -> io::Result<()> {
-        let mut datagram = [0; MAX_DATAGRAM];
-        while let Some(len) = self.out.streams.take(index, &mut datagram)? {
+    /// Take what came on a connection: of one read, and what is left makes epoll return at once.
+    fn receive_tcp(&mut self, now: Instant, connection: usize) {
+        let Some((path, mut inbound)) = self.out.tcp.read(connection) else { return };
+        let taken = inbound.take(|packet| {
             self.datagrams_in += 1;
-            self.bytes_in += len as u64;
-            self.sfu.handle(now, path, &mut datagram[..len], &mut self.out);
-            self.out.streams.set_known(now, index, self.sfu.is_known(path));
+            self.bytes_in += packet.len() as u64;
+            self.sfu.handle(now, path, packet, &mut self.out);
+        });
+        match taken {
+            Ok(()) => self.out.tcp.restore(connection, inbound, |path| self.sfu.is_known(path)),
+            Err(_) => {
+                self.oversized += 1;
+                self.out.tcp.close(connection);
+            }
         }
-        Ok(())
-    }
-
-    fn close_stream(&mut self, path: Path) {
-        self.out.streams.close(path);
-        self.sfu.path_closed(path);
     }
 
     /// Close the connections of those who have no business here.
     fn sweep(&mut self, now: Instant) {
-        let mut over = std::mem::take(&mut self.over);
-        self.out.streams.sweep(now, |path| self.sfu.is_known(path), &mut over);
-        for path in over.drain(..) {
-            self.close_stream(path);
+        self.out.tcp.sweep(now, |path| self.sfu.is_known(path), &self.epoll);
+        self.forget_closed();
+    }
+
+    fn forget_closed(&mut self) {
+        for path in self.out.tcp.closed.drain(..) {
+            self.sfu.path_closed(path);
         }
-        self.over = over;
     }
 
     /// Do what was asked; true if that is to stop.
@@ -310,21 +289,20 @@ impl<'a> Worker<'a> {
 
     /// Send and publish what the core has put out.
     fn settle(&mut self) {
-        self.out.flush();
-        self.out.streams.flush(&self.epoll, connection_token);
+        self.out.flush(&self.epoll);
         self.events_lost += self.events.publish(&mut self.out.events);
     }
 
     fn counters(&mut self) -> Counters {
         // What earlier commands of this batch put out counts as sent.
         self.settle();
-        let sent = self.out.sent();
+        let (sent, tcp) = (self.out.sent(), self.out.tcp.totals());
         Counters {
             core: self.sfu.counters(),
             datagrams_in: self.datagrams_in,
             bytes_in: self.bytes_in,
-            datagrams_out: sent.datagrams,
-            bytes_out: sent.bytes,
+            datagrams_out: sent.datagrams + tcp.packets,
+            bytes_out: sent.bytes + tcp.bytes,
             drop_oversized: self.oversized,
             drop_send_full: sent.full,
             drop_send_refused: sent.refused,
@@ -332,8 +310,9 @@ impl<'a> Worker<'a> {
             drop_dtls_path: self.dtls_unsent,
             drop_event_full: self.events_lost,
             dtls_pending: self.out.handshakes.pending(),
-            tcp_connections: self.out.streams.len() as u64,
-            drop_tcp_refused: self.out.streams.refused(),
+            tcp_connections: self.out.tcp.len() as u64,
+            drop_tcp_refused: tcp.refused,
+            drop_tcp_full: tcp.dropped,
             drop_relay_full: self.out.rings.dropped(),
             worker_cpu: vec![thread_cpu()],
             worker_restarts: 0,

@@ -51,7 +51,8 @@ impl Sfu {
         let (slot, taken) = match voice.slot {
             Some((slot, _)) => (slot, false),
             None if heard.silent => return Err(Drop::Silent),
-            None => (self.take_slot(now, key, heard, spoken.timestamp).ok_or(Drop::NoSlot)?, true),
+            None if matches!(passage, Passage::Late | Passage::LeaveOut) => return Err(Drop::NoSlot),
+            None => (self.take_slot(now, key, heard, spoken.timestamp, out).ok_or(Drop::NoSlot)?, true),
         };
         let clock = self.clock.ticks(now);
         let room = &mut self.rooms[room_key];
@@ -96,15 +97,26 @@ impl Sfu {
     }
 
     /// A slot for who holds none. Its loser, if any, holds none from now on.
-    fn take_slot(&mut self, now: Instant, key: VoiceKey, heard: Heard, timestamp: u32) -> Option<usize> {
+    fn take_slot(
+        &mut self,
+        now: Instant,
+        key: VoiceKey,
+        heard: Heard,
+        timestamp: u32,
+        out: &mut impl Output,
+    ) -> Option<usize> {
         let clock = self.clock.ticks(now);
         let candidate = &self.voices[key];
         let (csrc, room_key) = (candidate.csrc, candidate.room);
         let room = &mut self.rooms[room_key];
-        room.furnish(self.settings.audio_slots);
+        room.furnish(self.settings.audio_slots, || self.random.u32());
         let (slot, loser) = room.choose(now, candidate, heard.voice, &self.voices)?;
         if let Some(loser) = loser {
-            self.voices[loser].slot = None;
+            let loser = &mut self.voices[loser];
+            loser.slot = None;
+            if loser.ceases_to_speak(now) {
+                out.event(Event::Speaking { room: room.id, csrc: loser.csrc, speaking: false });
+            }
         }
         room.hold(clock, slot, key, csrc, timestamp);
         self.voices[key].slot = Some((slot, now));
@@ -172,7 +184,7 @@ impl Sfu {
         let room_key = *self.room_keys.get(&relayed.room).ok_or(Drop::NoRoom)?;
         let clock = self.clock.ticks(now);
         let room = &mut self.rooms[room_key];
-        room.furnish(self.settings.audio_slots);
+        room.furnish(self.settings.audio_slots, || self.random.u32());
         let slot = usize::from(relayed.slot);
         let at = room.slots.get_mut(slot).ok_or(Drop::NoRoom)?;
         if relayed.index.is_some() {

@@ -136,12 +136,16 @@ pub enum Note {
         /// As whom.
         csrc: u32,
     },
-    /// It has fallen silent.
+    /// It has fallen silent. Packets of before may still be on their way: the note can overtake them.
     Release {
         /// Where.
         room: RoomId,
         /// As whom.
         csrc: u32,
+        /// Of its source, as packets say it.
+        generation: u32,
+        /// The last packet of before.
+        last: Option<u64>,
     },
 }
 

@@ -300,7 +300,15 @@ impl Sfu {
             Some(voice) => self.release(now, voice, out),
             None => {
                 let room = &self.rooms[peer.room];
-                out.note(room.home, Note::Release { room: room.id, csrc: source.csrc() });
+                out.note(
+                    room.home,
+                    Note::Release {
+                        room: room.id,
+                        csrc: source.csrc(),
+                        generation: source.generation,
+                        last: source.reception.highest(),
+                    },
+                );
             }
         }
     }

@@ -344,16 +344,18 @@ impl Receiver {
         repairs.admits(now, ssrc, out_index).then_some(Missed { stream, content, segment, index, out_index })
     }
 
-    /// Make the packet once more, byte for byte.
+    /// Make the packet once more, byte for byte. It counts as sent (RFC 3550 §6.4.1: packets transmitted).
     pub(crate) fn resend(
-        &self,
+        &mut self,
         missed: &Missed,
         kept: &Kept,
         payload: &[u8],
         srtp: &Outbound,
         out: &mut [u8; MAX_DATAGRAM],
     ) -> usize {
-        let stream = &self.streams[missed.stream];
+        let stream = &mut self.streams[missed.stream];
+        stream.packets = stream.packets.wrapping_add(1);
+        stream.octets = stream.octets.wrapping_add(payload.len() as u32);
         let red = kept.red.and_then(|opus| Red::parse(payload, opus).ok());
         let body = Body {
             timestamp: kept.timestamp,

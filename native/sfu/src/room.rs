@@ -85,10 +85,12 @@ impl Room {
         }
     }
 
-    /// The slots exist from the first voice on: most rooms are quiet.
-    pub(crate) fn furnish(&mut self, slots: usize) {
+    /// The slots exist from the first voice on: most rooms are quiet. `epoch`: at random, so that no content of a home that
+    /// is gone is taken for one of this.
+    pub(crate) fn furnish(&mut self, slots: usize, epoch: impl FnOnce() -> u32) {
         if self.slots.is_empty() {
-            self.slots.resize_with(slots, Slot::default);
+            let epoch = epoch();
+            self.slots.resize_with(slots, || Slot { epoch, ..Slot::default() });
         }
     }
 

@@ -12,6 +12,7 @@ use crate::forward::{MAX_PAYLOAD, Spoken, send};
 use crate::ice::{Agent, Generation, HANDSHAKE_TIMEOUT};
 use crate::peer::Peer;
 use crate::random::Random;
+use crate::red::Red;
 use crate::relay::Relayed;
 use crate::report::{self, Clock};
 use crate::room::Room;
@@ -196,10 +197,16 @@ impl Sfu {
         source.reception.received(opened.index, header.timestamp, now.saturating_duration_since(self.clock.base()));
         let admissible = admitted.then_some(()).ok_or(Drop::Policed).and_then(|()| {
             let payload_len = header.payload_len(packet)?;
-            let fits = payload_len > 0 && payload_len <= MAX_PAYLOAD;
-            if fits { Ok((payload_len, source.is_red(&header)?)) } else { Err(Drop::Malformed) }
+            if payload_len == 0 || payload_len > MAX_PAYLOAD {
+                return Err(Drop::Malformed);
+            }
+            let is_red = source.is_red(&header)?;
+            if is_red {
+                Red::parse(&packet[header.len..header.len + payload_len], source.config.payload_type)?;
+            }
+            Ok((payload_len, is_red))
         });
-        let (payload_len, is_red) = admissible.inspect_err(|_| source.left_out())?;
+        let (payload_len, is_red) = admissible.inspect_err(|_| source.left_out(opened.index))?;
         peer.traffic.received(sealed_len);
         let level = source.config.level_extension.and_then(|id| header.extension(packet, id));
         let level = level.and_then(AudioLevel::parse);
@@ -208,7 +215,7 @@ impl Sfu {
             return Err(Drop::Muted);
         }
         let spoken = Spoken {
-            place: (source.generation, source.segment),
+            place: source.place(opened.index),
             index: opened.index,
             timestamp: header.timestamp,
             marker: header.marker,
@@ -262,7 +269,7 @@ impl Sfu {
                 let history = room.slots.get(missed.content.0).and_then(|slot| slot.history.as_ref());
                 let kept = history.and_then(|kept| kept.find(missed.content.1, missed.segment, missed.index));
                 let Some((kept, payload)) = kept else { continue };
-                let receiver = &peer.receiver;
+                let receiver = &mut peer.receiver;
                 let len = send(out, to, |buf| receiver.resend(&missed, kept, payload, &srtp.outbound, buf));
                 self.counters.sent(len);
                 self.counters.resent += 1;

@@ -17,6 +17,8 @@ pub(crate) struct Source {
     pub(crate) generation: u32,
     /// Increases with each gap of our own making: what follows joins what came before it.
     pub(crate) segment: u32,
+    /// The last packet that went no further than here, while nothing newer did.
+    gap: Option<u64>,
     /// Its voice, where the room is ours.
     pub(crate) voice: Option<VoiceKey>,
 }
@@ -33,6 +35,7 @@ impl Source {
             level: 127,
             generation: 0,
             segment: 0,
+            gap: None,
             voice: None,
         }
     }
@@ -71,6 +74,7 @@ impl Source {
                 }
                 self.reception = Reception::new(crate::timeline::CLOCK_RATE);
                 self.generation += 1;
+                self.gap = None;
                 Ok(true)
             }
         }
@@ -87,8 +91,16 @@ impl Source {
         }
     }
 
-    /// A packet of ours went no further than here, and nobody else shall take it for lost.
-    pub(crate) fn left_out(&mut self) {
-        self.segment = self.segment.wrapping_add(1);
+    /// The packet `index` went no further than here, and nobody else shall take it for lost.
+    pub(crate) fn left_out(&mut self, index: u64) {
+        self.gap = self.gap.max(Some(index));
+    }
+
+    /// Generation and segment of the packet `index`, which goes on.
+    pub(crate) fn place(&mut self, index: u64) -> (u32, u32) {
+        if self.gap.take_if(|gap| *gap < index).is_some() {
+            self.segment = self.segment.wrapping_add(1);
+        }
+        (self.generation, self.segment)
     }
 }

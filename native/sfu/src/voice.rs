@@ -47,9 +47,9 @@ pub(crate) struct Voice {
     last_voice: Option<Instant>,
     voiced: u8,
     silent: u8,
-    /// Generation and segment of the newest packet, and its index.
+    /// Generation and segment of the newest packet, and its index, once there is one.
     place: (u32, u32),
-    highest: u64,
+    highest: Option<u64>,
 }
 
 /// One packet, as far as the room is concerned.
@@ -82,6 +82,8 @@ pub(crate) fn level_of(level: Option<AudioLevel>, heard: Heard) -> u8 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Passage {
     Forward,
+    /// It comes after newer ones, and fits where it was sent. Nobody begins with it.
+    Late,
     /// What came before it was left out: it joins what was sent last.
     Join,
     /// The content begins anew, under other numbers.
@@ -105,7 +107,7 @@ impl Voice {
             voiced: 0,
             silent: 0,
             place: (0, 0),
-            highest: 0,
+            highest: None,
         }
     }
 
@@ -131,23 +133,32 @@ impl Voice {
     /// For each packet, after `hear`: `place` is the generation and segment that its source is in.
     pub(crate) fn passage(&mut self, heard: Heard, place: (u32, u32), index: u64) -> Passage {
         let renews = self.place.0 != place.0;
-        // A late packet still fits where it was sent; joined behind newer ones, it would go back in time.
-        let late = !renews && index < self.highest;
+        // Joined behind newer ones, a late packet would go back in time.
+        let late = !renews && self.highest.is_some_and(|highest| index <= highest);
         let was_silent = self.silent;
         if !late {
             self.silent = if heard.silent { (was_silent + 1).min(SILENT_PACKETS + 1) } else { 0 };
         }
         let leaves_out = self.silent > SILENT_PACKETS;
         if leaves_out || late {
-            return if leaves_out { Passage::LeaveOut } else { Passage::Forward };
+            return if leaves_out { Passage::LeaveOut } else { Passage::Late };
         }
         let joins = was_silent > SILENT_PACKETS || self.place != place;
         self.place = place;
-        self.highest = index;
+        self.highest = Some(index);
         match (renews, joins) {
             (true, _) => Passage::Renew,
             (_, true) => Passage::Join,
             _ => Passage::Forward,
+        }
+    }
+
+    /// Its source fell silent after the packet `index` of `generation`: what still comes of before is late.
+    pub(crate) fn fell_silent(&mut self, generation: u32, index: Option<u64>) {
+        if self.place.0 == generation {
+            self.highest = self.highest.max(index);
+        } else {
+            (self.place.0, self.highest) = (generation, index);
         }
     }
 

@@ -68,8 +68,9 @@ impl Sfu {
                     self.close_room(now, key, out);
                 }
             }
-            Note::Release { room, csrc } => {
+            Note::Release { room, csrc, generation, last } => {
                 if let Some(voice) = self.guests.get(&(room, csrc)).copied() {
+                    self.voices[voice].fell_silent(generation, last);
                     self.release(now, voice, out);
                 }
             }
@@ -101,8 +102,11 @@ impl Sfu {
                 self.noted(now, worker, Note::Unsubscribe { room }, out);
             } else if home == worker {
                 out.note(home, Note::Subscribe { room });
-                for member in &self.rooms[key].members {
-                    if let Some(csrc) = self.peers[*member].csrc() {
+                // What they hear is over, and what comes next is counted anew.
+                for index in 0..self.rooms[key].members.len() {
+                    let member = self.rooms[key].members[index];
+                    self.hush(now, member, |_| true, out);
+                    if let Some(csrc) = self.peers[member].csrc() {
                         out.note(home, Note::Enter { room, csrc });
                     }
                 }

@@ -19,7 +19,8 @@ pub(crate) struct Backlog {
 impl Backlog {
     /// One more record waits, unless too many of its peer, or of all, do.
     pub(crate) fn admit(self: &Arc<Self>, peer: &Arc<AtomicUsize>) -> Option<Ticket> {
-        // Only one thread admits, so nothing can come between looking and adding.
+        // Each peer's are admitted by one thread. Of all together there may be one too many for each further thread that
+        // looks at the same time.
         if peer.load(Ordering::Relaxed) >= PEER_LIMIT || self.waiting.load(Ordering::Relaxed) >= TOTAL_LIMIT {
             self.drop_one();
             return None;

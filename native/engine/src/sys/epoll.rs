@@ -10,17 +10,21 @@ use super::checked;
 /// Sockets, listeners and the eventfd, and busy connections: more events than this wait for the next call.
 const EVENTS: usize = 64;
 
-/// What a descriptor is watched for.
+/// What a descriptor is watched for. Errors and ends are always reported, as input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
+    Nothing,
     Input,
     Both,
 }
 
 impl Interest {
     fn bits(self) -> u32 {
-        let output = if self == Interest::Both { libc::EPOLLOUT } else { 0 };
-        (libc::EPOLLIN | output) as u32
+        match self {
+            Interest::Nothing => 0,
+            Interest::Input => libc::EPOLLIN as u32,
+            Interest::Both => (libc::EPOLLIN | libc::EPOLLOUT) as u32,
+        }
     }
 }
 

@@ -58,6 +58,11 @@ impl Reception {
         self.sender_report = Some((their_ntp_middle, our_ntp_middle));
     }
 
+    /// Index of the newest packet.
+    pub fn highest(&self) -> Option<u64> {
+        self.first.map(|_| self.highest)
+    }
+
     /// Has anything arrived?
     pub fn has_begun(&self) -> bool {
         self.first.is_some()

@@ -294,3 +294,18 @@ fn who_is_outranked_in_the_middle_of_a_sentence_ceases_to_speak() {
     let told = speaking(&world);
     assert!(told.contains(&(world.clients[alice].csrc, false)), "{told:?}");
 }
+
+#[test]
+fn who_ignores_the_next_in_a_slot_hears_the_one_before_end_in_silence() {
+    let mut world = World::new(1);
+    let [alice, bob, carol] = world.join_all();
+    world.ignore(carol, &[world.clients[bob].csrc]);
+    world.talk(&[(alice, TALK)], 20);
+    world.talk(&[(alice, 90), (bob, TALK)], 20);
+    assert!(heard(&world, alice, bob) > 5);
+    let stream = world.clients[carol].stream(0);
+    assert!(stream.iter().rev().take(3).all(|heard| heard.is_silence()));
+    world.talk(&[(alice, TALK), (bob, 90)], 40);
+    assert_eq!(world.clients[carol].stream(0).last().unwrap().csrc, Some(world.clients[alice].csrc));
+    world.assert_streams_sound();
+}

@@ -398,3 +398,23 @@ fn what_was_dropped_is_no_hole_even_when_the_packet_before_it_comes_later() {
     assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "what we dropped is no hole");
     assert_eq!(stream.len(), 7);
 }
+
+#[test]
+fn who_sends_under_the_ssrc_of_another_keeps_it_from_nothing() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let mallory = world.join(Setup::default());
+    world.talk(&[(alice, 20), (bob, 20)], 5);
+    let ssrc = world.clients[alice].ssrc;
+    world.clients[mallory].ssrc = ssrc;
+    let mut packet = world.clients[mallory].speak(20);
+    packet.mid = Some("0");
+    world.send(mallory, &packet);
+    world.leave(mallory);
+    let mut moved = world.clients[alice].path;
+    moved.remote.set_port(1);
+    world.routes.insert(moved, alice);
+    world.clients[alice].path = moved;
+    world.talk(&[(alice, 20)], 5);
+    assert_eq!(world.clients[bob].heard_of(world.clients[alice].csrc), 10);
+}

@@ -1,5 +1,6 @@
 //! Whole rooms over networks as they are. What must hold of every packet is in `support::audit`, which looks at each run.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use simulation::{Conditions, Hold, Loss, Rate};
@@ -245,4 +246,22 @@ fn rollovers_in_and_out_are_found_when_the_packets_around_them_are_lost() {
     room.run(1330 * SECOND);
     let heard = &room.members[listener].client.heard;
     assert!(heard.iter().any(|heard| heard.index < 65_536) && heard.last().unwrap().index > 65_536 + 1000);
+}
+
+#[test]
+fn a_listener_that_a_nat_gave_another_port_is_found_again_by_checks_that_do_not_nominate() {
+    for seed in 0..10 {
+        let mut room = Simulation::new(seed, 8);
+        let link = Conditions { delay: 20 * MS, ..Conditions::default() };
+        room.join(Setup::default(), Plan::Talks(TALK), &link);
+        room.join(Setup::default(), Plan::Listens, &link);
+        let outside = |port| -> SocketAddr { ([198, 51, 100, 9], port).into() };
+        room.rebind(1, outside(4000));
+        room.run(5 * SECOND);
+        let moved = room.now;
+        room.rebind(1, outside(4001));
+        room.run(20 * SECOND);
+        let broke = room.members[1].longest_break(room.members[0].client.csrc, moved, room.now);
+        assert!(broke < 6 * SECOND, "{broke:?}");
+    }
 }

@@ -212,3 +212,22 @@ fn red_that_is_broken_is_no_hole() {
     assert!(stream.windows(2).all(|pair| pair[1].index == pair[0].index + 1), "what we dropped is no hole");
     assert_eq!(stream.len(), 9);
 }
+
+#[test]
+fn requests_for_what_the_node_never_had_cost_no_answers() {
+    let mut world = World::new(8);
+    let alice = world.join(Setup::default());
+    let bob = world.join(Setup { nack: true, ..Setup::default() });
+    world.talk(&[(alice, TALK)], 5);
+    let mut lost = Vec::new();
+    for _ in 0..30 {
+        lost.push(world.clients[bob].stream(0).last().unwrap().index as u16 + 1);
+        world.clients[alice].speak(TALK);
+        world.talk(&[(alice, TALK)], 1);
+    }
+    for sequence in &lost {
+        world.ask(bob, 0, *sequence, 0);
+    }
+    world.ask(bob, 0, lost[20] + 1, 0);
+    assert_eq!(world.clients[bob].resent.len(), 1);
+}

@@ -276,3 +276,29 @@ fn two_slots_of_one_ssrc_are_rejected_because_they_would_use_every_nonce_twice()
     assert_eq!(world.try_add(&twins), Err(Rejected::SsrcInUse));
     assert_eq!(world.sfu.counters().rooms, 0);
 }
+
+#[test]
+fn a_check_that_somebody_recorded_moves_nobody() {
+    let mut world = World::new(8);
+    let [alice, bob] = world.join_all();
+    let transaction = world.transaction();
+    let client = &world.clients[alice];
+    let check = Check {
+        transaction,
+        username: &client.username(),
+        password: &client.local_password,
+        use_candidate: true,
+        controlled: false,
+        extra: None,
+    }
+    .bytes();
+    let path = client.path;
+    world.handle(path, &check);
+    world.talk(&[(alice, 20), (bob, 20)], 5);
+    let elsewhere = Path { local: 0, remote: ([198, 51, 100, 66], 666).into() };
+    world.routes.insert(elsewhere, alice);
+    world.handle(elsewhere, &check);
+    world.talk(&[(bob, 20)], 5);
+    assert_eq!(world.sfu.selected_path(world.clients[alice].id), Some(path));
+    assert_eq!(world.bytes_to.get(&elsewhere).copied().unwrap_or(0), 0);
+}

@@ -40,6 +40,8 @@ struct Stream {
     packets: u32,
     /// There was no way to its receiver: holes are nobody's fault until content begins.
     unreachable: bool,
+    /// There was a time without one, of which packets may have come for the first time when they were asked for.
+    missed: bool,
     /// When the present content began, and how many packets had arrived then.
     began: Option<(Instant, u64)>,
     /// Latest bytes under each sequence number.
@@ -186,7 +188,7 @@ impl Audit {
 
     pub fn unreachable(&mut self, id: PeerId) {
         for stream in &mut self.member(id).streams {
-            stream.unreachable = true;
+            (stream.unreachable, stream.missed) = (true, true);
         }
     }
 
@@ -270,6 +272,7 @@ impl Audit {
         let sealed = Header::parse(datagram).expect("well-formed");
         let member = self.members.get_mut(&owner.0).expect("only those who joined");
         let stream = member.slots.iter().position(|slot| slot.ssrc == sealed.ssrc).expect("one of its slots");
+        member.streams[stream].packets = member.streams[stream].packets.wrapping_add(1);
         if member.streams[stream].sent.get(&sealed.sequence).is_some_and(|before| before == datagram) {
             assert!(member.slots[stream].nack, "sent again to who did not want that");
             self.resent += 1;
@@ -301,7 +304,6 @@ impl Audit {
         }
         let newest = Newest { at: now, index: opened.index, timestamp: header.timestamp, csrc, sent_as };
         let state = &mut member.streams[stream];
-        state.packets = state.packets.wrapping_add(1);
         state.sent.insert(sealed.sequence, datagram.to_vec());
         let before = state.newest.filter(|before| before.index > opened.index);
         if before.is_none() {
@@ -393,7 +395,8 @@ impl Audit {
             if let Packet::SenderReport { ssrc, info, .. } = packet.expect("well-formed") {
                 let stream = member.slots.iter().position(|slot| slot.ssrc == ssrc).expect("one of its slots");
                 let stream = &member.streams[stream];
-                assert_eq!(info.packets, stream.packets, "sender reports count what was sent");
+                let counted = info.packets == stream.packets || stream.missed && info.packets < stream.packets;
+                assert!(counted, "{} packets reported, {} sent", info.packets, stream.packets);
                 self.compared += u64::from(agrees(now, stream, &info, self.jitter));
             }
         }

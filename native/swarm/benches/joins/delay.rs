@@ -86,6 +86,7 @@ pub fn measure(is_quick: bool) -> Result<(), Box<dyn Error>> {
     clients.swarm.measure(false);
     let (media, own) = before.since(&host)?;
     let packets = clients.swarm.progress().received - received;
+    let sent = clients.swarm.progress().sent;
     let (outcomes, delays) = clients.swarm.stop()?;
     let late: u64 = outcomes.iter().map(|outcome| outcome.statistics.late_frames).sum();
     let lost: i64 = outcomes.iter().flat_map(|outcome| &outcome.statistics.streams).map(|stream| stream.lost).sum();
@@ -97,6 +98,7 @@ pub fn measure(is_quick: bool) -> Result<(), Box<dyn Error>> {
     line["media_thread_load"] = json!(media);
     line["clients_load"] = json!(own);
     line["late_frames"] = json!(late);
+    line["undisturbed"] = json!(late <= sent / 1000 && lost == 0);
     line["lost"] = json!(lost);
     println!("{line}");
 

@@ -38,14 +38,14 @@ pub struct Kind {
 /// The child: does what it is told, a line at a time.
 pub fn serve() -> Result<(), Box<dyn Error>> {
     let node = Node::start()?;
-    println!("{} {}", node.engine.addresses()[0][0], hex(node.engine.fingerprint()));
+    println!("{} {}", node.address(), hex(node.engine.fingerprint()));
     for line in io::stdin().lines() {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
         let &[first, count, room_size, publishes, slots, fingerprint] = &words[..] else { return Err("a line".into()) };
         let (first, count, room_size): (u64, u64, u64) = (first.parse()?, count.parse()?, room_size.parse()?);
         for peer in first..first + count {
-            let (address, ours) = (node.engine.addresses()[0][0], node.engine.fingerprint());
+            let (address, ours) = (node.address(), node.engine.fingerprint());
             let (config, _) = describe(peer, address, ours, publishes == "true", slots.parse()?);
             let terms = match fingerprint {
                 "-" => None,

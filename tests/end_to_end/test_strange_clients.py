@@ -1,0 +1,105 @@
+"""WebRTC implementations that share nothing with this project: each publishes by WHIP, and each plays by WHEP.
+
+`tests/clients/whip_programs.py` knows how they are called. Firefox and wrtc leave loopback out of their candidates and use
+another address of this machine, so it must have one.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urljoin
+from uuid import uuid4
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+
+from proto.rest import Admission
+from proto.signalling import Arrived
+from tests.clients.aiortc_client import RATE, AiortcClient, heard, loudest_frequency, rms, tone
+from tests.clients.firefox import firefox
+from tests.clients.whip_programs import PROGRAMS, session
+from tests.end_to_end.gathering import GAUGES, everything_freed
+from tests.end_to_end.person import PASSWORD
+from tests.end_to_end.server import Server
+
+WHIP_PAGE, WHEP_PAGE = (Path(__file__).with_name(name) for name in ("whip.js", "whep.js"))
+FREE = dict.fromkeys(GAUGES, 0)
+
+
+@dataclass(frozen=True)
+class Home:
+    """Somebody with a server of their own: its voice channel, and a stream key for that."""
+
+    http: httpx.AsyncClient
+    channel: str
+    key: str
+
+    def client(self, admission: Admission, *, microphone: np.typing.NDArray[np.float32] | None = None) -> AiortcClient:
+        address = urljoin(str(self.http.base_url), admission.signalling).replace("http", "ws", 1)
+        return AiortcClient(address, admission, microphone=microphone)
+
+    async def admission(self) -> Admission:
+        joined = await self.http.post(f"/channels/{self.channel}/join")
+        joined.raise_for_status()
+        return msgspec.json.decode(joined.content, type=Admission)
+
+    def url(self, way: str) -> str:
+        return f"{str(self.http.base_url).rstrip('/')}/{way}/{self.channel}"
+
+
+@asynccontextmanager
+async def home(chorale: Server) -> AsyncIterator[Home]:
+    async with httpx.AsyncClient(base_url=chorale.url, trust_env=False) as http:
+        name = f"host_{uuid4().hex[:8]}"
+        signed_up = await http.post("/users", json={"username": name, "password": PASSWORD})
+        http.headers["Authorization"] = f"Bearer {signed_up.json()['token']}"
+        guild = (await http.post("/servers", json={"name": "Home"})).json()
+        channels = (await http.get(f"/servers/{guild['server_id']}/channels")).json()
+        channel = next(each["channel_id"] for each in channels if each["type"] == "voice")
+        key = (await http.post(f"/channels/{channel}/stream-keys", json={"name": "strange"})).json()["key"]
+        yield Home(http, channel, key)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_others_hear_what_it_publishes(chorale: Server, name: str, tmp_path: Path) -> None:
+    async with home(chorale) as here, here.client(await here.admission()) as listener:
+        says = np.tile(tone(440), 20)
+        async with session(PROGRAMS[name], here.url("whip"), here.key, tmp_path, says=says) as encoder:
+            arrived = await listener.told(Arrived)
+            assert encoder.location.endswith(str(arrived.participant.session_id))
+            of_it = await heard(listener, arrived.participant.csrc)
+        assert loudest_frequency(of_it) == pytest.approx(440, abs=5)
+        assert rms(of_it) > 0.1
+    assert await everything_freed(chorale) == FREE
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_it_plays_what_others_say(chorale: Server, name: str, tmp_path: Path) -> None:
+    async with home(chorale) as here, here.client(await here.admission(), microphone=tone(1000)):
+        async with session(PROGRAMS[name], here.url("whep"), here.key, tmp_path) as player:
+            played = (await player.listen())[-RATE:]
+        assert loudest_frequency(played) == pytest.approx(1000, abs=5)
+        assert rms(played) > 0.1
+    assert await everything_freed(chorale) == FREE
+
+
+@pytest.mark.timeout(180)
+async def test_firefox_publishes_and_plays(chorale: Server, tmp_path: Path, empty_page: str) -> None:
+    async with home(chorale) as here, firefox(tmp_path / "profile") as page:
+        await page.open(empty_page)
+        for script in (WHIP_PAGE, WHEP_PAGE):
+            await page.run(script.read_text())
+        async with here.client(await here.admission(), microphone=tone(1000)) as other:
+            await page.call("whip.publish", {"url": here.url("whip"), "key": here.key, "order": ["audio"]})
+            of_firefox = await heard(other, (await other.told(Arrived)).participant.csrc)
+            assert loudest_frequency(of_firefox) == pytest.approx(600, abs=5)
+            assert rms(of_firefox) > 0.1
+            assert await page.call("whip.end") == 200
+
+            await page.call("whep.play", {"url": here.url("whep"), "key": here.key})
+            assert await page.call("whep.pitch") == pytest.approx(1000, abs=5)
+            assert await page.call("whep.end") == 200
+    assert await everything_freed(chorale) == FREE
