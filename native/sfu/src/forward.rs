@@ -292,7 +292,7 @@ fn deliver(receiver: &mut Peer, packet: &Forward<'_>, counters: &mut Counters, o
         return;
     }
     if !receiver.ignored.is_empty() && packet.csrc.is_some_and(|csrc| receiver.ignored.contains(&csrc)) {
-        return;
+        return supersede(receiver, packet, counters, out);
     }
     write(receiver, packet, counters, out);
 }
@@ -343,14 +343,14 @@ fn end_at_once(
     end(receiver, content, out);
 }
 
-/// Nobody hears itself: what `receiver` heard in the slot that its own voice took is over for it alone.
-fn supersede(receiver: &mut Peer, own: &Forward<'_>, counters: &mut Counters, out: &mut impl Output) {
-    let (slot, epoch) = own.content;
+/// Nobody hears itself, nor whom it ignores: what `receiver` heard in the slot that such a voice took is over for it alone.
+fn supersede(receiver: &mut Peer, unheard: &Forward<'_>, counters: &mut Counters, out: &mut impl Output) {
+    let (slot, epoch) = unheard.content;
     let before = receiver.receiver.streams.iter().enumerate().find_map(|(index, stream)| {
         stream.content().filter(|content| content.0 == slot && content.1 != epoch).map(|content| (index, content))
     });
     if let Some((stream, content)) = before {
-        end_at_once(own.now, receiver, stream, content, counters, out);
+        end_at_once(unheard.now, receiver, stream, content, counters, out);
     }
 }
 

@@ -13,8 +13,13 @@ pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Addresses kept for one client: its interfaces times our sockets, and one to move to.
 pub(crate) const MAX_PATHS: usize = 8;
 
-/// Packets in a row on another checked path until media follows them there: reordering across a change is shorter.
+/// Packets in a row on another checked path, with nothing on the nominated one, until media follows them there: reordering
+/// across a change is shorter.
 const STRAYS: u8 = 10;
+/// A check weighs as many: two in a row come from where the client is, seconds apart.
+const CHECK: u8 = 5;
+/// Transactions remembered, so that a check that somebody recorded is not believed from elsewhere: those of a minute or so.
+const TRANSACTIONS: usize = 16;
 /// Bytes that may be owed to an address without a check: a second of one voice.
 const ROAMING_CREDIT: u32 = 8_000;
 
@@ -104,8 +109,12 @@ pub(crate) struct Agent {
     latest: Option<Path>,
     last_check: Instant,
     roaming: Option<Roaming>,
-    /// Packets in a row from a path that was checked and is not the nominated one.
+    /// Packets in a row from a path that was checked and is not the nominated one, and which.
     strays: u8,
+    stray: Option<Path>,
+    /// The latest checks, and where they came from first.
+    transactions: [Option<([u8; 12], Path)>; TRANSACTIONS],
+    next_transaction: usize,
 }
 
 impl Agent {
@@ -120,6 +129,9 @@ impl Agent {
             last_check: now,
             roaming: None,
             strays: 0,
+            stray: None,
+            transactions: [None; TRANSACTIONS],
+            next_transaction: 0,
         }
     }
 
@@ -166,6 +178,17 @@ impl Agent {
         }
     }
 
+    /// Has this check come before, from elsewhere? One that is repeated comes from where it came from.
+    pub(crate) fn is_recorded(&mut self, transaction: [u8; 12], path: Path) -> bool {
+        let known = self.transactions.iter().flatten().find(|(each, _)| *each == transaction);
+        if let Some((_, from)) = known {
+            return *from != path;
+        }
+        self.transactions[self.next_transaction] = Some((transaction, path));
+        self.next_transaction = (self.next_transaction + 1) % TRANSACTIONS;
+        false
+    }
+
     /// Take note of an authenticated check that came on `path`.
     pub(crate) fn checked(&mut self, now: Instant, path: Path, nominates: bool) -> Checked {
         self.last_check = now;
@@ -184,26 +207,39 @@ impl Agent {
         let follows = self.roaming.take_if(|roaming| roaming.path == path).is_some() && self.nominated.is_some();
         if nominates || follows {
             checked.first_nomination = !std::mem::replace(&mut self.reached, true);
-            self.nominated = Some(path);
-            self.roaming = None;
-            self.strays = 0;
+            self.follow(path);
+        } else {
+            self.seen_on(path, CHECK);
         }
         checked
+    }
+
+    fn follow(&mut self, path: Path) {
+        self.nominated = Some(path);
+        self.roaming = None;
+        self.strays = 0;
+    }
+
+    /// Something of the client came on `path`, which passed a check.
+    fn seen_on(&mut self, path: Path, weight: u8) {
+        if self.nominated == Some(path) || self.stray != Some(path) {
+            self.strays = 0;
+        }
+        if self.nominated.is_some_and(|nominated| nominated != path) {
+            self.stray = Some(path);
+            self.strays += weight;
+            if self.strays >= STRAYS {
+                self.follow(path);
+            }
+        }
     }
 
     /// Authenticated media, the newest of its stream, came on `path`, which passed a check.
     pub(crate) fn heard_on(&mut self, path: Path) {
         if self.nominated == Some(path) {
-            self.strays = 0;
             self.roaming = None;
-        } else if self.nominated.is_some() {
-            self.strays += 1;
-            if self.strays >= STRAYS {
-                self.nominated = Some(path);
-                self.strays = 0;
-                self.roaming = None;
-            }
         }
+        self.seen_on(path, 1);
     }
 
     /// Authenticated media, the newest of its stream and `len` bytes of it, came from where no check came from.

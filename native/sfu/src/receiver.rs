@@ -336,12 +336,17 @@ impl Receiver {
         Some(Sent { stream: index, begins, timestamp: stream.stamp_of(packet.timestamp), len })
     }
 
-    /// A client asks for `sequence` of its stream `ssrc` again: which packet that is, if it may have it.
-    pub(crate) fn missed(&mut self, now: Instant, ssrc: u32, sequence: u16) -> Option<Missed> {
+    /// A client asks for `sequence` of its stream `ssrc` again: which packet that would be.
+    pub(crate) fn missed(&self, ssrc: u32, sequence: u16) -> Option<Missed> {
         let stream = self.streams.iter().position(|stream| stream.config.ssrc == ssrc && stream.config.nack)?;
         let (content, segment, index, out_index) = self.streams[stream].missed(sequence)?;
-        let repairs = self.repairs.as_mut()?;
-        repairs.admits(now, ssrc, out_index).then_some(Missed { stream, content, segment, index, out_index })
+        Some(Missed { stream, content, segment, index, out_index })
+    }
+
+    /// May it have that packet now? Counts it as an answer.
+    pub(crate) fn may_repair(&mut self, now: Instant, missed: &Missed) -> bool {
+        let ssrc = self.streams[missed.stream].config.ssrc;
+        self.repairs.as_mut().is_some_and(|repairs| repairs.admits(now, ssrc, missed.out_index))
     }
 
     /// Make the packet once more, byte for byte. It counts as sent (RFC 3550 §6.4.1: packets transmitted).

@@ -30,6 +30,8 @@ use crate::{
 const BINDING: u16 = 0x001;
 /// RFC 4585 §6.2.1: generic NACK.
 const NACK: u8 = 1;
+/// Packets looked for in one compound: two seconds of what one slot lost at worst.
+const LOOKED_FOR: usize = 64;
 /// While somebody speaks in a room, who does is judged anew after this.
 const JUDGED_EVERY: Duration = Duration::from_millis(100);
 
@@ -116,6 +118,9 @@ impl Sfu {
         let key = *self.by_ufrag.get(local).ok_or(Drop::UnknownPeer)?;
         let peer = &mut self.peers[key];
         let mut generation = peer.ice.authenticate(&message, local, remote).ok_or(Drop::Unauthenticated)?;
+        if peer.ice.is_recorded(message.transaction_id(), path) {
+            return Err(Drop::Replay);
+        }
         let refusal = Agent::refusal(&message);
         if refusal.is_none() {
             let nominates = message.use_candidate();
@@ -192,7 +197,8 @@ impl Sfu {
         let admitted = peer.policer.admits(now, sealed_len);
         let source = peer.source.as_mut().ok_or(Drop::UnknownSource)?;
         if source.bind(&header, packet)? {
-            self.by_ssrc.insert(header.ssrc, key);
+            // Whoever has it keeps it: another who takes the same must not make it unfindable.
+            self.by_ssrc.entry(header.ssrc).or_insert(key);
         }
         source.reception.received(opened.index, header.timestamp, now.saturating_duration_since(self.clock.base()));
         let admissible = admitted.then_some(()).ok_or(Drop::Policed).and_then(|()| {
@@ -242,12 +248,12 @@ impl Sfu {
         if !peer.policer.admits(now, sealed_len) {
             return Err(Drop::Policed);
         }
-        let mut goodbye = false;
+        let (mut goodbye, mut asked) = (false, 0);
         for packet in rtcp::packets(&datagram[..len]) {
             let packet = packet?;
             goodbye |= report::read(&mut self.peers[key], &packet, self.clock, now);
             if let Packet::Feedback { payload_specific: false, format: NACK, media, information, .. } = packet {
-                self.resend(now, key, media, information, out);
+                asked = self.resend(now, key, media, information, asked, out);
             }
         }
         if goodbye {
@@ -256,26 +262,43 @@ impl Sfu {
         Ok(())
     }
 
-    /// RFC 4585 §6.2.1: each four bytes name a packet and, by bits, the sixteen after it.
-    fn resend(&mut self, now: Instant, key: PeerKey, ssrc: u32, information: &[u8], out: &mut impl Output) {
+    /// RFC 4585 §6.2.1: each four bytes name a packet and, by bits, the sixteen after it. `asked` counts those of the whole
+    /// compound.
+    fn resend(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        ssrc: u32,
+        information: &[u8],
+        mut asked: usize,
+        out: &mut impl Output,
+    ) -> usize {
         let peer = &mut self.peers[key];
-        let (Some(srtp), Some(to)) = (&peer.srtp, peer.ice.selected()) else { return };
+        let (Some(srtp), Some(to)) = (&peer.srtp, peer.ice.selected()) else { return asked };
         let room = &self.rooms[peer.room];
         for item in information.chunks_exact(4) {
             let first = u16::from_be_bytes([item[0], item[1]]);
             let mask = u32::from(u16::from_be_bytes([item[2], item[3]])) << 1 | 1;
             for sequence in (0..17).filter(|bit| mask >> bit & 1 == 1).map(|bit| first.wrapping_add(bit)) {
-                let Some(missed) = peer.receiver.missed(now, ssrc, sequence) else { continue };
+                asked += 1;
+                if asked > LOOKED_FOR {
+                    return asked;
+                }
+                let Some(missed) = peer.receiver.missed(ssrc, sequence) else { continue };
                 let history = room.slots.get(missed.content.0).and_then(|slot| slot.history.as_ref());
                 let kept = history.and_then(|kept| kept.find(missed.content.1, missed.segment, missed.index));
                 let Some((kept, payload)) = kept else { continue };
                 let receiver = &mut peer.receiver;
+                if !receiver.may_repair(now, &missed) {
+                    continue;
+                }
                 let len = send(out, to, |buf| receiver.resend(&missed, kept, payload, &srtp.outbound, buf));
                 self.counters.sent(len);
                 self.counters.resent += 1;
                 peer.traffic.sent(len);
             }
         }
+        asked
     }
 
     /// Do what is due, and say when to come again.

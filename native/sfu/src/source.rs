@@ -7,7 +7,7 @@ use crate::{SourceConfig, VoiceKey};
 pub(crate) struct Source {
     pub(crate) config: SourceConfig,
     ssrc: Option<u32>,
-    /// Those it has sent under and left, at most `MAX_SSRCS` because each was authenticated.
+    /// Those it was to send under, or has sent under and left: one, and at most `MAX_SSRCS` because each was authenticated.
     former: Vec<u32>,
     pub(crate) muted: bool,
     pub(crate) reception: Reception,
@@ -67,11 +67,7 @@ impl Source {
             // Late ones from before a change, or a client that alternates: each change costs every receiver an event.
             _ if self.former.contains(&header.ssrc) => Err(Drop::UnknownSource),
             _ => {
-                if let Some(before) = self.ssrc.replace(header.ssrc)
-                    && self.reception.has_begun()
-                {
-                    self.former.push(before);
-                }
+                self.former.extend(self.ssrc.replace(header.ssrc));
                 self.reception = Reception::new(crate::timeline::CLOCK_RATE);
                 self.generation += 1;
                 self.gap = None;

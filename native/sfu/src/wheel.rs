@@ -108,7 +108,7 @@ impl<T: Copy> Wheel<T> {
 
     /// When to call `expire` next; it may find nothing then.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.next_occupied(self.at).map(|tick| self.base + TICK * tick as u32)
+        self.next_occupied(self.at).map(|tick| self.base + Duration::from_millis(tick))
     }
 
     /// The first tick from `from` on, within one turn, whose slot has timers.

@@ -92,7 +92,9 @@ impl Sfu {
     /// its members is over.
     pub fn worker_restarted(&mut self, now: Instant, worker: WorkerId, out: &mut impl Output) {
         let guests = self.guests.iter().filter(|(_, voice)| self.voices[**voice].origin == Some(worker));
-        let lost: Vec<_> = guests.map(|((room, csrc), _)| (*room, *csrc)).collect();
+        let mut lost: Vec<_> = guests.map(|((room, csrc), _)| (*room, *csrc)).collect();
+        // In an order that depends on nothing but who they are.
+        lost.sort_unstable_by_key(|(room, csrc)| (room.0, *csrc));
         for (room, csrc) in lost {
             self.noted(now, worker, Note::Exit { room, csrc }, out);
         }

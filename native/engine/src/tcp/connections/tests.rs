@@ -1,4 +1,7 @@
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    sync::Mutex,
+};
 
 use super::*;
 
@@ -14,7 +17,10 @@ fn serve() -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
-    let listeners = Box::leak(Box::new([listener]));
+    // For as long as the test's process, and within the reach of whoever looks for leaks.
+    static LISTENERS: Mutex<Vec<&'static [TcpListener; 1]>> = Mutex::new(Vec::new());
+    let listeners: &'static [TcpListener; 1] = Box::leak(Box::new([listener]));
+    LISTENERS.lock().unwrap().push(listeners);
     let epoll = Epoll::new().unwrap();
     let connections = Connections::new(listeners, 1000, &epoll).unwrap();
     Served { connections, epoll, address, now: Instant::now() }
