@@ -147,6 +147,24 @@ async def test_who_does_not_come_again_is_lost(here: Running) -> None:
     assert await here.freed() == FREE
 
 
+async def test_a_page_that_is_closed_has_left(here: Running) -> None:
+    async with here.socket() as socket:
+        await socket.send(Join(here.grant(), AN_OFFER))
+        joined = await socket.receive()
+        assert isinstance(joined, Joined)
+        await socket.raw.close(1001)
+        assert await here.reported(SessionEnded) == SessionEnded(joined.session_id, "left")
+    assert await here.freed() == FREE
+
+
+async def test_a_page_whose_socket_was_taken_over_has_not(here: Running) -> None:
+    async with AiortcClient(here.url, here.admission()) as ada:
+        before = ada._socket
+        await ada.resume()
+        await before.close(1001)
+        await ada.resume()
+
+
 async def test_a_stay_without_a_socket_can_be_ended(here: Running) -> None:
     admission = here.admission()
     async with AiortcClient(here.url, admission) as ada:
