@@ -38,6 +38,11 @@ build: $(S)/built ## only build
 test: $(S)/built $(S)/dev $(S)/node ## every suite, installing what it needs; SUITES="lint python" for some
 	@$(PY) tools/suites.py $(SUITES)
 
+.PHONY: soak
+soak: $(S)/built $(S)/dev ## what takes long: chance plays on and on, the fuzzer for MINUTES (10) a target
+	@cd native && SEEDS=3000 cargo test --quiet --locked -p sfu --test rooms chance
+	@cd native && bash fuzz/run.sh $$(( $${MINUTES:-10} * 60 ))
+
 .PHONY: lint
 lint: $(S)/built $(S)/dev ## formatters, linters, type checkers, import rules
 	@$(PY) tools/suites.py lint

@@ -1,15 +1,22 @@
-"""Firefox without a window, driven by WebDriver BiDi, which it speaks itself: no driver program, no package."""
+"""Firefox without a window, driven by WebDriver BiDi, which it speaks itself: no driver program, no package.
+
+Its ICE pairs nothing with a loopback address, so a node must have another one of this machine, which it can only reach
+from there (`own_address`).
+"""
 
 import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import ifaddr
 import websockets
 
+SCRIPT = Path(__file__).with_name("firefox_whip.js")
 TIMEOUT = 60  # seconds for any one step; starting takes three, on a machine that is busy many times that
 ANNOUNCEMENT = "WebDriver BiDi listening on "
 
@@ -25,12 +32,11 @@ PREFERENCES: dict[str, str | int | bool] = {
     "app.update.disabledForTesting": True,
     "browser.shell.checkDefaultBrowser": False,
     "datareporting.policy.dataSubmissionEnabled": False,
-    # ICE on loopback, without names that would have to be multicast.
-    "media.peerconnection.ice.loopback": True,
+    # Candidates are addresses, not names that would have to be multicast.
     "media.peerconnection.ice.obfuscate_host_addresses": False,
-    # Sound without a click, and without a sound card.
-    "media.autoplay.default": 0,
-    "media.autoplay.blocking_policy": 0,
+    # A microphone that says a tone, without asking anybody.
+    "media.navigator.permission.disabled": True,
+    "media.navigator.streams.fake": True,
 }
 
 
@@ -76,6 +82,15 @@ class Page:
         if answer["type"] != "success":
             raise RuntimeError(answer["exceptionDetails"]["text"])
         return json.loads(answer["result"]["value"])
+
+
+def own_address() -> str:
+    """The first IPv4 address of this machine that is not loopback. Raises RuntimeError where there is none."""
+    addresses = (IPv4Address(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str))
+    found = next((str(each) for each in addresses if not each.is_loopback and not each.is_link_local), None)
+    if found is None:
+        raise RuntimeError("Firefox needs an address that is not loopback, on any interface")
+    return found
 
 
 def executable() -> str:

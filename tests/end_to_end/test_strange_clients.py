@@ -1,7 +1,4 @@
 """WebRTC implementations that share nothing with this project: each publishes by WHIP, and each plays by WHEP.
-
-`tests/clients/whip_programs.py` knows how they are called. Firefox and wrtc leave loopback out of their candidates and use
-another address of this machine, so it must have one.
 """
 
 from collections.abc import AsyncIterator
@@ -19,13 +16,12 @@ import pytest
 from proto.rest import Admission
 from proto.signalling import Arrived
 from tests.clients.aiortc_client import RATE, AiortcClient, heard, loudest_frequency, rms, tone
-from tests.clients.firefox import firefox
+from tests.clients.firefox import SCRIPT, firefox, own_address
 from tests.clients.whip_programs import PROGRAMS, session
 from tests.end_to_end.gathering import GAUGES, everything_freed
 from tests.end_to_end.person import PASSWORD
-from tests.end_to_end.server import Server
+from tests.end_to_end.server import Server, serve
 
-WHIP_PAGE, WHEP_PAGE = (Path(__file__).with_name(name) for name in ("whip.js", "whep.js"))
 FREE = dict.fromkeys(GAUGES, 0)
 
 
@@ -87,19 +83,21 @@ async def test_it_plays_what_others_say(chorale: Server, name: str, tmp_path: Pa
 
 
 @pytest.mark.timeout(180)
-async def test_firefox_publishes_and_plays(chorale: Server, tmp_path: Path, empty_page: str) -> None:
-    async with home(chorale) as here, firefox(tmp_path / "profile") as page:
-        await page.open(empty_page)
-        for script in (WHIP_PAGE, WHEP_PAGE):
-            await page.run(script.read_text())
-        async with here.client(await here.admission(), microphone=tone(1000)) as other:
-            await page.call("whip.publish", {"url": here.url("whip"), "key": here.key, "order": ["audio"]})
-            of_firefox = await heard(other, (await other.told(Arrived)).participant.csrc)
-            assert loudest_frequency(of_firefox) == pytest.approx(600, abs=5)
-            assert rms(of_firefox) > 0.1
-            assert await page.call("whip.end") == 200
-
-            await page.call("whep.play", {"url": here.url("whep"), "key": here.key})
-            assert await page.call("whep.pitch") == pytest.approx(1000, abs=5)
-            assert await page.call("whep.end") == 200
-    assert await everything_freed(chorale) == FREE
+async def test_firefox_publishes_and_plays(tmp_path: Path, empty_page: str) -> None:
+    addresses = {"CHORALE_MEDIA_ADDRESSES": f"127.0.0.1,{own_address()}"}
+    with serve(tmp_path / "data", addresses) as chorale:
+        async with home(chorale) as here, firefox(tmp_path / "profile") as page:
+            await page.open(empty_page)
+            await page.run(SCRIPT.read_text())
+            async with here.client(await here.admission(), microphone=tone(440)) as other:
+                await page.call("publish", {"url": here.url("whip"), "key": here.key})
+                of_firefox = await heard(other, (await other.told(Arrived)).participant.csrc)
+                assert await page.call("end") == 200
+                await page.call("play", {"url": here.url("whep"), "key": here.key})
+                played = np.array(await page.call("listen"), np.float32) / 32768
+                assert await page.call("end") == 200
+            assert loudest_frequency(of_firefox) == pytest.approx(1000, abs=5)
+            assert rms(of_firefox) > 0.05
+            assert loudest_frequency(played) == pytest.approx(440, abs=5)
+            assert rms(played) > 0.1
+        assert await everything_freed(chorale) == FREE
