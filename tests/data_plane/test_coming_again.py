@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import websockets
 
+from data_plane.settings import NodeSettings
 from data_plane.stays import OFFERS_PER_MINUTE
 from proto.media import EndSession, SessionChanged, SessionEnded, SessionStarted
 from proto.signalling import (
@@ -25,7 +26,7 @@ from proto.signalling import (
     Resumed,
 )
 from tests.clients.aiortc_client import AiortcClient, JoinRefused, heard, loudest_frequency, rms, tone
-from tests.data_plane.support import GAUGES, Running, offer
+from tests.data_plane.support import GAUGES, Running, offer, running
 
 FREE = dict.fromkeys(GAUGES, 0)
 AN_OFFER, ANOTHER = offer("chromium"), offer("aiortc")
@@ -359,3 +360,20 @@ async def test_when_a_worker_of_the_engine_fails_its_clients_come_again(here: Ru
         await hears(eve, bob, 1000)
         assert not any(isinstance(each, Departed) for client in (ada, bob, eve) for each in client.frames)
     assert await here.freed() == FREE
+
+
+async def test_in_a_room_on_several_workers_new_transports_are_heard_as_well() -> None:
+    room = uuid4()
+    async with running(NodeSettings(("127.0.0.1",), workers=2, spread_above=1)) as here:
+        async with (
+            AiortcClient(here.url, here.admission(room=room), microphone=tone(440), slots=8) as ada,
+            AiortcClient(here.url, here.admission(room=room), microphone=tone(1000), slots=8) as bob,
+            AiortcClient(here.url, here.admission(room=room), slots=8) as eve,
+        ):
+            for client in (ada, ada, bob, eve):
+                await client.renew()
+                await hears(bob, ada, 440)
+                await hears(ada, bob, 1000)
+            await hears(eve, ada, 440)
+            await hears(eve, bob, 1000)
+        assert await here.freed() == FREE
