@@ -42,6 +42,7 @@ SEND_WITHIN = 10  # seconds for one frame to leave: as long as a client may be s
 LAST_WORDS = 2  # seconds for what is still to be told when the stay is over
 # RFC 6455 §7.4.1; 4000 and up are ours.
 NORMAL, POLICY, REFUSED = 1000, 1008, 4000
+GOING_AWAY = 1001  # what browsers say for a page that is closed: nobody will come again with its token
 
 _decoder: msgspec.json.Decoder[FromClient] = msgspec.json.Decoder(FromClient)
 _encoder = msgspec.json.Encoder()
@@ -188,8 +189,11 @@ class Signalling:
         """Until the client has gone. One that breaks the rules has no stay any more."""
         try:
             await self._hear(websocket, client, session_id)
-        except (TimeoutError, WebSocketDisconnect):
+        except TimeoutError:
             return
+        except WebSocketDisconnect as closed:
+            if closed.code == GOING_AWAY and not client.over:
+                self._rooms.leave(session_id, "left")
         except Refusal as refusal:
             client.tell(encode(refusal.frame))
             self._rooms.leave(session_id, "lost")

@@ -4,7 +4,8 @@ The client sends `Join` first, with its grant and its SDP offer (the client alwa
 `Refused`. Either side may end the stay: the client by `Leave`, the node by `Ended`, after which it closes the socket.
 
 A socket that breaks does not end the stay: media goes on, and within `RESUME_SECONDS` a new socket whose first frame is
-`Resume` takes it over. A transport that breaks does not end it either while the socket lives: the client offers again.
+`Resume` takes it over. Only code 1001 means that the client has left: browsers close a page's sockets so. A transport
+that breaks does not end the stay either while the socket lives: the client offers again.
 """
 
 from typing import Annotated

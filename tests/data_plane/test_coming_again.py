@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 import websockets
 
+from data_plane.settings import NodeSettings
 from data_plane.stays import OFFERS_PER_MINUTE
 from proto.media import EndSession, SessionChanged, SessionEnded, SessionStarted
 from proto.signalling import (
@@ -25,7 +26,7 @@ from proto.signalling import (
     Resumed,
 )
 from tests.clients.aiortc_client import AiortcClient, JoinRefused, heard, loudest_frequency, rms, tone
-from tests.data_plane.support import GAUGES, Running, offer
+from tests.data_plane.support import GAUGES, Running, offer, running
 
 FREE = dict.fromkeys(GAUGES, 0)
 AN_OFFER, ANOTHER = offer("chromium"), offer("aiortc")
@@ -145,6 +146,24 @@ async def test_who_does_not_come_again_is_lost(here: Running) -> None:
         assert (await bob.told(Departed)).session_id == lost.session_id
         assert await here.reported(SessionEnded) == SessionEnded(lost.session_id, "lost")
     assert await here.freed() == FREE
+
+
+async def test_a_page_that_is_closed_has_left(here: Running) -> None:
+    async with here.socket() as socket:
+        await socket.send(Join(here.grant(), AN_OFFER))
+        joined = await socket.receive()
+        assert isinstance(joined, Joined)
+        await socket.raw.close(1001)
+        assert await here.reported(SessionEnded) == SessionEnded(joined.session_id, "left")
+    assert await here.freed() == FREE
+
+
+async def test_a_page_whose_socket_was_taken_over_has_not(here: Running) -> None:
+    async with AiortcClient(here.url, here.admission()) as ada:
+        before = ada._socket
+        await ada.resume()
+        await before.close(1001)
+        await ada.resume()
 
 
 async def test_a_stay_without_a_socket_can_be_ended(here: Running) -> None:
@@ -341,3 +360,20 @@ async def test_when_a_worker_of_the_engine_fails_its_clients_come_again(here: Ru
         await hears(eve, bob, 1000)
         assert not any(isinstance(each, Departed) for client in (ada, bob, eve) for each in client.frames)
     assert await here.freed() == FREE
+
+
+async def test_in_a_room_on_several_workers_new_transports_are_heard_as_well() -> None:
+    room = uuid4()
+    async with running(NodeSettings(("127.0.0.1",), workers=2, spread_above=1)) as here:
+        async with (
+            AiortcClient(here.url, here.admission(room=room), microphone=tone(440), slots=8) as ada,
+            AiortcClient(here.url, here.admission(room=room), microphone=tone(1000), slots=8) as bob,
+            AiortcClient(here.url, here.admission(room=room), slots=8) as eve,
+        ):
+            for client in (ada, ada, bob, eve):
+                await client.renew()
+                await hears(bob, ada, 440)
+                await hears(ada, bob, 1000)
+            await hears(eve, ada, 440)
+            await hears(eve, bob, 1000)
+        assert await here.freed() == FREE
