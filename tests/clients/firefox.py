@@ -70,7 +70,7 @@ class Page:
         await self.call("text => document.head.append(Object.assign(document.createElement('script'), {text}))", script)
 
     async def call(self, function: str, argument: object = None) -> Any:
-        """What `function` returns for `argument`, awaited if it is a promise. Raises RuntimeError with what it throws."""
+        """What `function` returns for `argument`, or its promise brings. Raises RuntimeError with what it throws."""
         declaration = f"async argument => JSON.stringify(await ({function})(JSON.parse(argument)) ?? null)"
         answer = await self.command(
             "script.callFunction",
@@ -86,7 +86,9 @@ class Page:
 
 def own_address() -> str:
     """The first IPv4 address of this machine that is not loopback. Raises RuntimeError where there is none."""
-    addresses = (IPv4Address(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str))
+    addresses = (
+        IPv4Address(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)
+    )
     found = next((str(each) for each in addresses if not each.is_loopback and not each.is_link_local), None)
     if found is None:
         raise RuntimeError("Firefox needs an address that is not loopback, on any interface")
@@ -104,9 +106,7 @@ def executable() -> str:
 @asynccontextmanager
 async def firefox(profile: Path) -> AsyncIterator[Page]:
     """A new one, with an empty `profile`."""
-    profile.mkdir()
-    lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items())
-    (profile / "user.js").write_text("".join(lines))
+    _write(profile)
     process = await asyncio.create_subprocess_exec(
         executable(),
         "--headless",
@@ -135,6 +135,12 @@ async def firefox(profile: Path) -> AsyncIterator[Page]:
             await process.wait()
         if reading is not None:
             await reading
+
+
+def _write(profile: Path) -> None:
+    profile.mkdir()
+    lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items())
+    (profile / "user.js").write_text("".join(lines))
 
 
 async def _announced(stderr: asyncio.StreamReader) -> str:
