@@ -17,7 +17,7 @@ ifneq ($(shell $(PY) -c 'print("well")' 2>/dev/null),well)
 endif
 $(shell mkdir -p $(S))
 
-ENGINE_SOURCES := $(shell find native -name target -prune -o \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.pyi' \) -print) \
+ENGINE_SOURCES := $(shell find native \( -name target -o -path native/swarm \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.pyi' \) -print) \
   native/engine/pyproject.toml
 CYTHON_SOURCES := setup.py pyproject.toml $(wildcard native/*.pyx native/*.pxd)
 
@@ -37,6 +37,11 @@ build: $(S)/built ## only build
 .PHONY: test
 test: $(S)/built $(S)/dev $(S)/node ## every suite, installing what it needs; SUITES="lint python" for some
 	@$(PY) tools/suites.py $(SUITES)
+
+.PHONY: soak
+soak: $(S)/built $(S)/dev ## what takes long: chance plays on and on, the fuzzer for MINUTES (10) a target
+	@cd native && SEEDS=3000 cargo test --quiet --locked -p sfu --test rooms chance
+	@cd native && bash fuzz/run.sh $$(( $${MINUTES:-10} * 60 ))
 
 .PHONY: lint
 lint: $(S)/built $(S)/dev ## formatters, linters, type checkers, import rules

@@ -19,6 +19,10 @@ ROOT = Path(__file__).parents[1]
 NATIVE = ROOT / "native"
 
 FAN_OUT = 0.75  # DESIGN §9: of what a bare sendmmsg + AES-GCM loop sends per CPU second
+JOINS = 300.0  # DESIGN §9: a second, on one core
+PEER_BYTES = 24 * 1024  # DESIGN §9
+ROOM_BYTES = 1024  # DESIGN §9
+DELAY = 2.0  # DESIGN §9: p99, beside a bare echo
 PYLIBSRTP = 1.0  # both through their Python bindings: nobody should be slower than the library they do not use
 ALLOCATIONS = 0.001  # DESIGN §9: none of a forwarded packet; queues of events may still grow, a few times in all
 CODEC = 2.0  # times plain Python; below that Cython would not be worth its compiler
@@ -86,6 +90,27 @@ def fan_out(quick: bool) -> list[Metric]:
     return metrics
 
 
+def peers(quick: bool) -> list[Metric]:
+    """What the load client says that peers cost the engine: one JSON line for each measurement."""
+    command = cargo_bench("-p", "swarm", "--bench", "joins", *(["--", "quick"] if quick else []))
+    figures: dict[str, Any] = {}
+    for line in run(command, NATIVE).splitlines():
+        if line.startswith("{"):
+            figures |= json.loads(line)
+    return [
+        Metric("joins, DTLS included, clients on the same cores", figures["joins_per_s"], "/s"),
+        Metric("joins, DTLS included, of the engine's CPU time", figures["joins_per_engine_cpu_s"], "/CPU s", JOINS),
+        Metric("memory of an audio peer, DTLS included", figures["memory_per_peer_bytes"], "bytes", limit=PEER_BYTES),
+        Metric("memory of an idle room", figures["memory_per_idle_room_bytes"], "bytes", limit=ROOM_BYTES),
+        *(
+            Metric(f"{of} {part}", figures[f"{name}_us_{key}"], "µs")
+            for of, name in (("delay added, rooms of 10:", "forwarding_delay"), ("delay of a bare echo:", "echo_delay"))
+            for part, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"))
+        ),
+        Metric("delay added ÷ bare echo, p99", figures["delay_ratio_p99"], "", limit=DELAY),
+    ]
+
+
 def criterion(quick: bool) -> list[Metric]:
     """Criterion's benchmarks of the sans-IO crate, from the files that it leaves."""
     home = NATIVE / "target" / ("criterion-quick" if quick else "criterion")
@@ -146,7 +171,7 @@ def main(arguments: list[str]) -> int:
     quick = "--quick" in arguments
     metrics: list[Metric] = []
     failed = 0
-    for measure in (fan_out, criterion, python_benchmarks):
+    for measure in (fan_out, peers, criterion, python_benchmarks):
         try:
             metrics += measure(quick)
         except (subprocess.CalledProcessError, ValueError, KeyError) as error:

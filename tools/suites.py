@@ -68,6 +68,7 @@ def suites() -> list[Suite]:
         Suite("rust", [Command(cargo("test --quiet"), NATIVE)]),
         Suite("python", [Command([*PYTEST, "tests", "--ignore=tests/end_to_end", "--ignore=tests/benchmarks"])]),
         Suite("end_to_end", [Command([*PYTEST, "tests/end_to_end"])]),
+        Suite("sanitize", [Command(["bash", "sanitize.sh"], NATIVE)]),
         Suite("fuzz", [Command(["bash", "fuzz/run.sh"], NATIVE)]),
         Suite("bench", [Command([*PYTHON, "tools/bench.py", "--quick"])]),
     ]

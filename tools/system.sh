@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the tests need from the system: browsers, voices, Node.js, GStreamer. Installed when root on Debian, else asked for.
+# What the tests need from the system: browsers, voices, Node.js, GStreamer, a TURN server. Installed when root on Debian, else asked for.
 set -euo pipefail
 
 packages=()
@@ -9,29 +9,25 @@ need() { # PROGRAM PACKAGE PURPOSE
     packages+=("$2")
     why+=("$3")
 }
-# Whether the system's Python has GStreamer's bindings, and GStreamer what a call by tests/clients/gstreamer_whip.py takes.
-gstreamer() {
-    /usr/bin/python3 - >/dev/null 2>&1 <<'PYTHON'
-import gi
-
-for name in ("Gst", "GstSdp", "GstWebRTC"):
-    gi.require_version(name, "1.0")
-from gi.repository import Gst, GstSdp, GstWebRTC
-
-Gst.init(None)
-elements = "webrtcbin nicesrc dtlsdec srtpdec rtpopuspay opusenc rawaudioparse clocksync audioresample filesink"
-assert all(map(Gst.ElementFactory.find, elements.split()))
-PYTHON
-}
 if [ -z "${CHROMIUM:-}" ]; then need chromium chromium "Chromium (people at browsers)"; fi
-command -v firefox >/dev/null || need firefox-esr firefox-esr "Firefox (a browser of another kind)"
 need espeak-ng espeak-ng "espeak-ng (their voices)"
-need node nodejs "Node.js (WebRTC clients that are no browsers)"
-need npm npm "npm (to install those clients)"
-if ! gstreamer; then
-    packages+=(gstreamer1.0-plugins-{base,good,bad} gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0)
-    why+=("GStreamer and its Python bindings (a WebRTC client)")
-fi
+need node nodejs "Node.js (a WebRTC client that is no browser)"
+need npm npm "npm (to install that client)"
+need firefox-esr firefox-esr "Firefox"
+need_file() { # FILE PACKAGE PURPOSE
+    compgen -G "$1" >/dev/null && return
+    packages+=("$2")
+    why+=("$3")
+}
+need_file /usr/bin/turnserver coturn "coturn (a way in for whom everything else is blocked)"
+# GStreamer with its Python bindings, which are of the system's Python.
+libraries=/usr/lib/*-linux-gnu
+need_file "$libraries/gstreamer-1.0/libgstopus.so" gstreamer1.0-plugins-base "GStreamer"
+need_file "$libraries/gstreamer-1.0/libgstrtpmanager.so" gstreamer1.0-plugins-good "its plugins for RTP"
+need_file "$libraries/gstreamer-1.0/libgstwebrtc.so" gstreamer1.0-plugins-bad "its plugins for WebRTC"
+need_file "$libraries/gstreamer-1.0/libgstnice.so" gstreamer1.0-nice "its ICE"
+need_file /usr/lib/python3/dist-packages/gi/overrides/Gst.py python3-gst-1.0 "its Python bindings"
+need_file "$libraries/girepository-1.0/GstWebRTC-1.0.typelib" gir1.2-gst-plugins-bad-1.0 "their description of WebRTC"
 [ ${#packages[@]} = 0 ] && exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then

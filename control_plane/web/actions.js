@@ -62,6 +62,30 @@ export class Actions {
     return `${location.origin}/invite/${code}`;
   }
 
+  /** For who runs the server. `change`: {server_muted?, server_deafened?, channel_id?}; it is shown when the node has made it. */
+  changeParticipant(channelId, userId, change) {
+    return this.#api.changeParticipant(channelId, userId, change);
+  }
+
+  disconnect(channelId, userId) {
+    return this.#api.removeParticipant(channelId, userId);
+  }
+
+  /** One's own for this channel, oldest first. */
+  streamKeys(channelId) {
+    return this.#api.streamKeys(channelId);
+  }
+
+  /** Resolves to {made, key, address}: what the list shows, the secret that is told this once, and where a program streams to. */
+  async makeStreamKey(channelId, name) {
+    const { key, ...made } = await this.#api.createStreamKey(channelId, name);
+    return { made, key, address: `${location.origin}/whip/${channelId}` };
+  }
+
+  revokeStreamKey(channelId, keyId) {
+    return this.#api.revokeStreamKey(channelId, keyId);
+  }
+
   /** Never throws: what went wrong is in the history. */
   async loadNewest(channelId) {
     const { loaded, loading } = this.#history(channelId);

@@ -1,4 +1,7 @@
-/** What the browser remembers: the token, the place one was in, how loud one wants others, the theme. Where storage is forbidden, nothing outlives the page. */
+/**
+ * What the browser remembers: the token, the place one was in, how loud one wants others, the theme. Where storage is forbidden,
+ * nothing outlives the page.
+ */
 
 const PREFIX = "chorale.";
 const fallback = new Map();

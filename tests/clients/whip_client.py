@@ -96,10 +96,10 @@ class DatachannelSession:
 
 @asynccontextmanager
 async def datachannel_session(
-    url: str, bearer: str, folder: Path, *, packets: Sequence[bytes] | None = None
+    url: str, bearer: str, folder: Path, *, packets: Sequence[bytes] | None = None, video: bool = False
 ) -> AsyncIterator[DatachannelSession]:
-    """Connected; with packets it publishes one every 20 ms (WHIP), without it plays (WHEP). Raises RuntimeError without
-    Node.js."""
+    """Connected; with packets it publishes one every 20 ms (WHIP), without it plays (WHEP). `video`: it offers a track
+    of it too. Raises RuntimeError without Node.js."""
     program = shutil.which("node")
     if program is None or not (FOLDER / "node_modules").is_dir():
         raise RuntimeError("these tests need Node.js and, once, `npm ci` in tests/clients/node")
@@ -112,6 +112,7 @@ async def datachannel_session(
         url,
         way,
         str(file),
+        *(["video"] if video else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

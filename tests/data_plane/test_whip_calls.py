@@ -33,10 +33,13 @@ def room() -> UUID:
     return uuid4()
 
 
-async def test_a_player_on_aiortc_hears_an_encoder_on_libdatachannel(here: Running, room: UUID, tmp_path: Path) -> None:
+@pytest.mark.parametrize("video", [False, True], ids=["audio", "audio-and-video-as-OBS-offers"])
+async def test_a_player_on_aiortc_hears_an_encoder_on_libdatachannel(
+    here: Running, room: UUID, tmp_path: Path, video: bool
+) -> None:
     whip, whep = f"{here.http}/whip/{room}", f"{here.http}/whep/{room}"
     token, _ = grant(here, room)
-    async with datachannel_session(whip, token, tmp_path, packets=packets(440)) as encoder:
+    async with datachannel_session(whip, token, tmp_path, packets=packets(440), video=video) as encoder:
         player_token, _ = grant(here, room)
         async with aiortc_session(whep, player_token) as player:
             await player.ears[0].listen(SETTLING)

@@ -112,6 +112,6 @@ async def test_ice_is_restarted_so_often_and_no_more(http: httpx.AsyncClient, ke
     session = await begin(http, keys)
     for n in range(OFFERS_PER_MINUTE):
         assert (await session.patch(fragment(f"new{n}", NEW[1] + str(n)), If_Match="*")).status_code == 200
-    answer = problem(await session.patch(fragment(*NEW), If_Match="*"), 429, "too many")
+    answer = problem(await session.patch(fragment(*NEW), If_Match="*"), 429, "Too many")
     assert answer.headers["retry-after"] == "60"
     assert (await session.delete()).status_code == 200

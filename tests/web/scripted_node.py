@@ -21,11 +21,17 @@ OWN_CSRC = 7
 
 
 def fingerprint(offer: str) -> str:
-    return re.findall(r"a=fingerprint:(.+)", offer)[0].strip()
+    return attribute("fingerprint", offer)
 
 
 def ufrag(offer: str) -> str:
-    return re.findall(r"a=ice-ufrag:(.+)", offer)[0].strip()
+    return attribute("ice-ufrag", offer)
+
+
+def attribute(name: str, offer: str) -> str:
+    found = re.search(rf"^a={name}:(\S.*?)\s*$", offer, re.MULTILINE)
+    assert found is not None
+    return found.group(1)
 
 
 class Stay:
@@ -68,9 +74,9 @@ class Stay:
 
 
 class ScriptedNode:
-    """How it behaves, for all that comes: `refusal` and `offer_refusal`, what joins and later offers are answered with, if
-    set; `silent`: beats are not returned; `forgetful`: no stay can be resumed; `broken`: resumed stays have lost their
-    transport; `open`: it answers at all; `slots`: the map of the room."""
+    """How it behaves, for all that comes: `refusal` and `offer_refusal`, what joins and later offers are answered with,
+    if set; `silent`: beats are not returned; `forgetful`: no stay can be resumed; `broken`: resumed stays have lost
+    their transport; `open`: it answers at all; `slots`: the map of the room."""
 
     def __init__(self, page: Page) -> None:
         self._page = page

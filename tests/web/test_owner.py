@@ -1,98 +1,95 @@
 """What who runs the server may do with people in voice, and what one sees to whom it was done."""
 
-import json
+import asyncio
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
-from tests.control_plane.support import Person
+from proto.media import DeafenSession, EndSession, MediaCommand, MoveSession, MuteSession, SessionChanged
+from tests.control_plane.support import Person, Running
 from tests.web.conftest import Visit
 from tests.web.scripted_node import ScriptedNode, Stay
-from tests.web.test_voice import in_company
+from tests.web.test_voice import connected, in_company
 from tests.web.visitor import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-class Requests:
-    """Answers what the page asks about participants; `status`: with what."""
-
-    def __init__(self) -> None:
-        self.made: list[tuple[str, str, Any]] = []
-        self.status = 200
-
-    async def put_in(self, visitor: Visitor) -> None:
-        await visitor.page.route("**/participants/*", self._answer)
-
-    async def _answer(self, route: Route) -> None:
-        request = route.request
-        self.made.append((request.method, request.url, request.post_data_json if request.post_data else None))
-        problem = {"code": "missing_permissions", "message": "Only the owner may do that."}
-        body = "" if self.status == 200 else json.dumps(problem)
-        await route.fulfill(status=self.status, content_type="application/json", body=body)
-
-
 async def menu_of_bob(
-    visit: Visit, node: ScriptedNode, ann: Person, bob: Person
-) -> tuple[Visitor, Stay, Requests, dict[str, Any]]:
-    """The owner with Bob's menu open."""
-    somebody = node.somebody(bob.user_id)
-    node.others = [somebody]
-    here, stay = await in_company(visit, node, ann, bob)
-    [server] = await ann.get("/servers")
+    visit: Visit, node: ScriptedNode, live: Running, ann: Person, bob: Person
+) -> tuple[Visitor, Stay, dict[str, Any]]:
+    """The owner beside Bob, whose menu is open; Bob as the node knows him."""
+    server = await ann.new_server()
+    await ann.bring(bob, server)
     await ann.post(f"/servers/{server['server_id']}/channels", {"name": "Kitchen", "type": "voice"})
-    await expect(here.see("channel-Kitchen")).to_be_visible()
-    requests = Requests()
-    await requests.put_in(here)
+    lounge = await ann.channel(server, "voice")
+    admission = await bob.post(f"/channels/{lounge}/join")
+    live.pipe.start(admission, lounge, bob.user_id)
+    somebody = node.somebody(bob.user_id) | {"session_id": admission["session_id"]}
+    node.others = [somebody]
+    here = await visit()
+    await here.arrive(ann.token)
+    await expect(here.participant("bob")).to_be_visible()
+    await here.see("channel-Lounge").click()
+    stay = await node.next_stay()
+    await connected(here)
     await here.participant("bob").get_by_role("button").click()
-    return here, stay, requests, somebody
+    return here, stay, somebody
+
+
+async def command(live: Running) -> MediaCommand:
+    async with asyncio.timeout(10):
+        return await live.pipe.commands.get()
 
 
 async def test_the_owner_mutes_and_deafens_for_everyone_and_the_menu_shows_it_when_it_is_so(
-    visit: Visit, node: ScriptedNode, ann: Person, bob: Person
+    visit: Visit, node: ScriptedNode, live: Running, ann: Person, bob: Person
 ) -> None:
-    here, stay, requests, somebody = await menu_of_bob(visit, node, ann, bob)
-    for name, what, label in (
-        ("Mute for everyone", "server_muted", "muted by the owner"),
-        ("Deafen", "server_deafened", "deafened by the owner"),
+    here, stay, somebody = await menu_of_bob(visit, node, live, ann, bob)
+    session_id = UUID(somebody["session_id"])
+    for name, what, label, expected in (
+        ("Mute for everyone", "server_muted", "muted by the owner", MuteSession(session_id, True)),
+        ("Deafen", "server_deafened", "deafened by the owner", DeafenSession(session_id, True)),
     ):
         switch = here.page.get_by_role("switch", name=name)
         await switch.click()
-        method, url, body = requests.made.pop()
-        assert (method, body) == ("PATCH", {what: True})
-        assert url.endswith(f"/channels/{stay.channel_id}/participants/{bob.user_id}")
+        assert await command(live) == expected
         await expect(switch).not_to_be_checked()
         somebody[what] = True
         await stay.send(op="changed", participant=somebody)
         await expect(switch).to_be_checked()
         await expect(here.participant("bob").get_by_role("img", name=label)).to_be_visible()
+    live.pipe.report(SessionChanged(session_id, server_muted=True, server_deafened=True))
     await here.page.get_by_role("switch", name="Mute for everyone").click()
-    assert requests.made.pop()[2] == {"server_muted": False}
+    assert await command(live) == MuteSession(session_id, False)
 
 
-async def test_the_owner_moves_and_disconnects(visit: Visit, node: ScriptedNode, ann: Person, bob: Person) -> None:
-    here, _, requests, _ = await menu_of_bob(visit, node, ann, bob)
-    [server] = await ann.get("/servers")
-    channels = await ann.get(f"/servers/{server['server_id']}/channels")
-    kitchen = next(each["channel_id"] for each in channels if each["name"] == "Kitchen")
+async def test_the_owner_moves_and_disconnects(
+    visit: Visit, node: ScriptedNode, live: Running, ann: Person, bob: Person
+) -> None:
+    here, _, somebody = await menu_of_bob(visit, node, live, ann, bob)
     await here.button("Move to Kitchen").click()
     await expect(here.page.get_by_role("dialog")).to_have_count(0)
-    assert requests.made.pop()[2] == {"channel_id": kitchen}
+    move = await command(live)
+    assert isinstance(move, MoveSession)
+    assert str(move.session_id) == somebody["session_id"]
     await here.participant("bob").get_by_role("button").click()
     await here.button("Disconnect").click()
     await expect(here.page.get_by_role("dialog")).to_have_count(0)
-    assert requests.made.pop()[0] == "DELETE"
+    assert await command(live) == EndSession(move.session_id, "removed")
 
 
-async def test_what_was_not_allowed_is_told_in_words(
-    visit: Visit, node: ScriptedNode, ann: Person, bob: Person
+async def test_what_could_not_be_done_is_told_in_words(
+    visit: Visit, node: ScriptedNode, live: Running, ann: Person, bob: Person
 ) -> None:
-    here, _, requests, _ = await menu_of_bob(visit, node, ann, bob)
-    requests.status = 403
+    node.others = [node.somebody(bob.user_id)]  # of whom the control plane does not know
+    here, _ = await in_company(visit, node, ann, bob)
+    await here.participant("bob").get_by_role("button").click()
     await here.button("Disconnect").click()
-    await expect(here.page.get_by_text("Only the owner may do that.")).to_be_visible()
+    await expect(here.page.locator(".notice.wrong")).to_have_text("There is no such participant in this channel.")
     here.complaints.clear()
 
 

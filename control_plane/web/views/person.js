@@ -82,7 +82,7 @@ function toggle(picture, label, testid, onchange) {
   return { element, show: (on) => element.setAttribute("aria-checked", String(on)) };
 }
 
-function ownersPart({ api, notices }, { guild, userId, channelId, name, close }) {
+function ownersPart({ actions, notices }, { guild, userId, channelId, name, close }) {
   const attempt = async (work, done = () => {}) => {
     try {
       await work();
@@ -91,7 +91,7 @@ function ownersPart({ api, notices }, { guild, userId, channelId, name, close })
       notices.show(error.message, { wrong: true });
     }
   };
-  const change = (what, done) => attempt(() => api.changeParticipant(channelId, userId, what), done);
+  const change = (what, done) => attempt(() => actions.changeParticipant(channelId, userId, what), done);
   const muted = toggle("server-muted", "Mute for everyone", "server-mute", (on) => change({ server_muted: on }));
   const deafened = toggle("server-deafened", "Deafen", "server-deafen", (on) => change({ server_deafened: on }));
   const item = (picture, label, testid, onclick, kind = "") =>
@@ -110,7 +110,7 @@ function ownersPart({ api, notices }, { guild, userId, channelId, name, close })
     "leave",
     "Disconnect",
     "disconnect",
-    () => attempt(() => api.removeParticipant(channelId, userId), close),
+    () => attempt(() => actions.disconnect(channelId, userId), close),
     "danger",
   );
   const element = h(

@@ -7,7 +7,7 @@ import { button, field, iconButton, problemLine, submit } from "./form.js";
 
 const madeOn = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 
-export async function streamingDialog({ api }, channel) {
+export async function streamingDialog({ actions }, channel) {
   const id = channel.channel_id;
   const list = h("ul", { class: "keys", "aria-label": "Your stream keys", testid: "stream-keys" });
   const problem = problemLine();
@@ -35,7 +35,7 @@ export async function streamingDialog({ api }, channel) {
     );
   const revoke = (key) =>
     submit(form, { problem }, async () => {
-      await api.revokeStreamKey(id, key.key_id);
+      await actions.revokeStreamKey(id, key.key_id);
       keys = keys.filter((each) => each !== key);
       fill(news, h("p", {}, `The key “${key.name}” does not work any more.`));
       draw();
@@ -46,11 +46,11 @@ export async function streamingDialog({ api }, channel) {
     const text = name.control.value.trim();
     if (!text) return name.say("Name what will use it, so that you know later which one to revoke.");
     return submit(form, { fields: { name }, problem }, async () => {
-      const { key, ...made } = await api.createStreamKey(id, text);
-      keys = [made, ...keys];
+      const { made, key, address } = await actions.makeStreamKey(id, text);
+      keys = [...keys, made];
       name.control.value = "";
       draw();
-      fill(news, shownOnce(`${location.origin}/whip/${id}`, key));
+      fill(news, shownOnce(address, key));
       news.querySelector("button").focus();
     });
   });
@@ -63,7 +63,7 @@ export async function streamingDialog({ api }, channel) {
     list,
   );
   try {
-    keys = await api.streamKeys(id);
+    keys = await actions.streamKeys(id);
     draw();
   } catch (error) {
     problem.say(error.message);

@@ -106,7 +106,7 @@ fn answer(node: &Node, publishes: bool, offer: &str) -> Result<(PeerId, String),
     let find = |name: &str| offer.lines().find_map(|line| line.strip_prefix(name)).ok_or(format!("no {name}"));
     let lines = offer.matches("m=audio").count();
     let peer = PeerId(node.number());
-    let address = node.engine.addresses()[0][0];
+    let address = node.address();
     let (mut config, session) = describe(peer.0, address, node.engine.fingerprint(), publishes, lines);
     config.remote_ufrag = find("a=ice-ufrag:")?.into();
     if publishes {

@@ -1,6 +1,8 @@
 // A WHIP encoder or a WHEP player on libdatachannel: publishes RTP packets from a file, or writes down those it receives.
 //
-//   node whip.js URL publish SENT        node whip.js URL play RECEIVED        (the bearer is the first line of standard input)
+//   node whip.js URL publish SENT [video]        node whip.js URL play RECEIVED        (the bearer is the first line of standard input)
+//
+// With `video` it offers a video track too, as OBS does, and sends nothing on it.
 //
 // SENT and RECEIVED hold packets, each behind its length (16 bits, big endian). Standard output is one JSON object a line:
 // {"event": "created" | "connected" | "deleted" | "failed", …}. The end of standard input makes it DELETE its session.
@@ -9,7 +11,7 @@ import { createWriteStream, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import rtc from 'node-datachannel';
 
-const [url, way, path] = process.argv.slice(2);
+const [url, way, path, video] = process.argv.slice(2);
 const publishes = way === 'publish';
 const FRAME_MS = 20;
 
@@ -37,6 +39,13 @@ const audio = new rtc.Audio('0', publishes ? 'SendOnly' : 'RecvOnly');
 audio.addOpusCodec(111);
 if (publishes) audio.addSSRC(packets[0].readUInt32BE(8), 'whip', 'whip', 'audio');
 const track = connection.addTrack(audio);
+const tracks = [track]; // a track that is collected stops
+if (video) {
+  const camera = new rtc.Video('1', 'SendOnly');
+  camera.addH264Codec(96);
+  camera.addSSRC(0xcafe, 'whip', 'whip', 'video');
+  tracks.push(connection.addTrack(camera));
+}
 if (!publishes) {
   track.setMediaHandler(new rtc.RtcpReceivingSession());
   track.onMessage((packet) => {

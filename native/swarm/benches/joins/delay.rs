@@ -15,7 +15,7 @@ use swarm::{Microphone, histogram::Histogram, talk::Pattern, voice::Voice};
 
 use crate::{
     echo,
-    host::{Clients, Cpu, Host, Kind, own_cpu},
+    host::{Clients, Cpu, Host, Kind, idle, own_cpu},
 };
 
 const ROOM: u64 = 10;
@@ -27,25 +27,41 @@ const FIRST_ROOMS: u64 = 10;
 const MAX_ROOMS: u64 = 100;
 /// Of a core, for the media thread and for our own.
 const HALF: f64 = 0.5;
+/// Of what the machine has left, the part that is used: interrupts come on top.
+const SPARE: f64 = 0.6;
 /// Talkers begin, slots are given out.
 const WARM_UP: Duration = Duration::from_secs(2);
 
 struct Load {
     engine: Cpu,
     own: Duration,
+    idle: Duration,
     at: Instant,
+}
+
+/// Of a core.
+struct Parts {
+    media: f64,
+    /// This process's.
+    own: f64,
+    /// What nobody used.
+    idle: f64,
 }
 
 impl Load {
     fn now(host: &Host) -> Result<Load, Box<dyn Error>> {
-        Ok(Load { engine: host.cpu()?, own: own_cpu()?, at: Instant::now() })
+        Ok(Load { engine: host.cpu()?, own: own_cpu()?, idle: idle()?, at: Instant::now() })
     }
 
-    /// Parts of a core since then: of the media thread, and ours.
-    fn since(&self, host: &Host) -> Result<(f64, f64), Box<dyn Error>> {
+    /// Since then.
+    fn since(&self, host: &Host) -> Result<Parts, Box<dyn Error>> {
         let now = Load::now(host)?;
         let part = |time: Duration| time.as_secs_f64() / (now.at - self.at).as_secs_f64();
-        Ok((part(now.engine.media - self.engine.media), part(now.own - self.own)))
+        Ok(Parts {
+            media: part(now.engine.media - self.engine.media),
+            own: part(now.own - self.own),
+            idle: part(now.idle.saturating_sub(self.idle)),
+        })
     }
 }
 
@@ -73,9 +89,10 @@ pub fn measure(is_quick: bool) -> Result<(), Box<dyn Error>> {
         thread::sleep(WARM_UP);
         let before = Load::now(&host)?;
         thread::sleep(WARM_UP);
-        let (media, own) = before.since(&host)?;
-        let fit = (rooms as f64 * HALF / media.max(own)) as u64;
-        let more = fit.clamp(rooms, MAX_ROOMS) - rooms;
+        let Parts { media, own, idle } = before.since(&host)?;
+        // Where others use the machine too, what they leave is what there is.
+        let fit = (HALF / media.max(own)).min(1.0 + SPARE * idle / (media + own));
+        let more = ((rooms as f64 * fit) as u64).clamp(rooms, MAX_ROOMS) - rooms;
         open(&mut clients, &mut host, more)?;
         rooms += more;
         thread::sleep(WARM_UP);
@@ -84,8 +101,9 @@ pub fn measure(is_quick: bool) -> Result<(), Box<dyn Error>> {
     clients.swarm.measure(true);
     thread::sleep(period);
     clients.swarm.measure(false);
-    let (media, own) = before.since(&host)?;
+    let Parts { media, own, .. } = before.since(&host)?;
     let packets = clients.swarm.progress().received - received;
+    let sent = clients.swarm.progress().sent;
     let (outcomes, delays) = clients.swarm.stop()?;
     let late: u64 = outcomes.iter().map(|outcome| outcome.statistics.late_frames).sum();
     let lost: i64 = outcomes.iter().flat_map(|outcome| &outcome.statistics.streams).map(|stream| stream.lost).sum();
@@ -97,6 +115,7 @@ pub fn measure(is_quick: bool) -> Result<(), Box<dyn Error>> {
     line["media_thread_load"] = json!(media);
     line["clients_load"] = json!(own);
     line["late_frames"] = json!(late);
+    line["undisturbed"] = json!(late <= sent / 1000 && lost == 0);
     line["lost"] = json!(lost);
     println!("{line}");
 

@@ -22,6 +22,8 @@ use crate::support::{Node, describe};
 pub const ROLE: &str = "engine-process";
 /// How long something may take that takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Ticks a second of /proc/stat, on every architecture that this runs on.
+const USER_HZ: f64 = 100.0;
 /// Handshakes under way at a time: enough to keep the engine busy, and few enough that nobody waits for a second.
 const IN_FLIGHT: u64 = 64;
 
@@ -38,14 +40,14 @@ pub struct Kind {
 /// The child: does what it is told, a line at a time.
 pub fn serve() -> Result<(), Box<dyn Error>> {
     let node = Node::start()?;
-    println!("{} {}", node.engine.addresses()[0][0], hex(node.engine.fingerprint()));
+    println!("{} {}", node.address(), hex(node.engine.fingerprint()));
     for line in io::stdin().lines() {
         let line = line?;
         let words: Vec<&str> = line.split(' ').collect();
         let &[first, count, room_size, publishes, slots, fingerprint] = &words[..] else { return Err("a line".into()) };
         let (first, count, room_size): (u64, u64, u64) = (first.parse()?, count.parse()?, room_size.parse()?);
         for peer in first..first + count {
-            let (address, ours) = (node.engine.addresses()[0][0], node.engine.fingerprint());
+            let (address, ours) = (node.address(), node.engine.fingerprint());
             let (config, _) = describe(peer, address, ours, publishes == "true", slots.parse()?);
             let terms = match fingerprint {
                 "-" => None,
@@ -152,6 +154,13 @@ pub fn own_cpu() -> Result<Duration, Box<dyn Error>> {
         .sum::<Result<Duration, _>>()
 }
 
+/// Time that the machine's cores had nothing to do, of all together (proc(5), /proc/stat).
+pub fn idle() -> Result<Duration, Box<dyn Error>> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let ticks: u64 = stat.split_ascii_whitespace().nth(4).ok_or("no /proc/stat")?.parse()?;
+    Ok(Duration::from_secs_f64(ticks as f64 / USER_HZ))
+}
+
 /// The first field, in nanoseconds (Linux, Documentation/scheduler/sched-stats.rst).
 fn thread_cpu(schedstat: &str) -> Result<Duration, Box<dyn Error>> {
     Ok(Duration::from_nanos(schedstat.split(' ').next().ok_or("no schedstat")?.parse()?))
@@ -199,7 +208,10 @@ impl Clients {
 
     fn progress(&self) -> Result<Progress, Box<dyn Error>> {
         let progress = self.swarm.progress();
-        if progress.failed > 0 { Err(format!("peers failed: {progress:?}").into()) } else { Ok(progress) }
+        if progress.failed > 0 {
+            return Err(format!("the machine is too busy, peers failed: {progress:?}").into());
+        }
+        Ok(progress)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -22,8 +23,13 @@ pub struct Node {
 
 impl Node {
     pub fn start() -> Result<Node, Box<dyn Error>> {
-        let settings = Settings::new(vec!["127.0.0.1".parse()?]);
-        Ok(Node { engine: Engine::start(&settings)?, next: AtomicU64::new(1) })
+        let engine = Engine::start(&Settings::new(vec!["127.0.0.1".parse()?]))?;
+        Ok(Node { engine, next: AtomicU64::new(1) })
+    }
+
+    /// Of the only worker.
+    pub fn address(&self) -> SocketAddr {
+        self.engine.addresses()[0][0]
     }
 
     /// Of the next peer.
@@ -41,8 +47,7 @@ impl Node {
         slots: usize,
     ) -> Result<Session, Box<dyn Error>> {
         let peer = self.number();
-        let remote = self.engine.addresses()[0][0];
-        let (config, session) = describe(peer, remote, self.engine.fingerprint(), publishes, slots);
+        let (config, session) = describe(peer, self.address(), self.engine.fingerprint(), publishes, slots);
         let fingerprints = Fingerprints::new([("sha-256", &identity.fingerprint()[..])])?;
         self.engine.add_peer(RoomId(room), PeerId(peer), config, Some(Terms { active: false, fingerprints }))?;
         Ok(session)
@@ -52,7 +57,7 @@ impl Node {
 /// Both sides of one peer's description, which follow from its number: so that two processes can agree on it.
 pub fn describe(
     peer: u64,
-    remote: std::net::SocketAddr,
+    remote: SocketAddr,
     fingerprint: &[u8; 32],
     publishes: bool,
     slots: usize,
