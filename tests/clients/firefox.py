@@ -1,7 +1,6 @@
 """Firefox without a window, driven by WebDriver BiDi, which it speaks itself: no driver program, no package.
 
-Its ICE pairs nothing with a loopback address, so a node must have another one of this machine, which it can only reach
-from there (`own_address`).
+Its ICE knows no loopback, so a node must have an address of another interface (`own_address`).
 """
 
 import asyncio
@@ -9,7 +8,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ class Page:
         await self.call("text => document.head.append(Object.assign(document.createElement('script'), {text}))", script)
 
     async def call(self, function: str, argument: object = None) -> Any:
-        """What `function` returns for `argument`, awaited if it is a promise. Raises RuntimeError with what it throws."""
+        """What `function` returns for `argument`, or its promise brings. Raises RuntimeError with what it throws."""
         declaration = f"async argument => JSON.stringify(await ({function})(JSON.parse(argument)) ?? null)"
         answer = await self.command(
             "script.callFunction",
@@ -85,11 +84,12 @@ class Page:
 
 
 def own_address() -> str:
-    """The first IPv4 address of this machine that is not loopback. Raises RuntimeError where there is none."""
-    addresses = (IPv4Address(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str))
-    found = next((str(each) for each in addresses if not each.is_loopback and not each.is_link_local), None)
+    """An IPv4 address of this machine, on another interface than the loopback one. Raises RuntimeError without."""
+    interfaces = ([ip_address(ip.ip) for ip in each.ips if isinstance(ip.ip, str)] for each in ifaddr.get_adapters())
+    others = (addresses for addresses in interfaces if not any(each.is_loopback for each in addresses))
+    found = next((str(each) for addresses in others for each in addresses if not each.is_link_local), None)
     if found is None:
-        raise RuntimeError("Firefox needs an address that is not loopback, on any interface")
+        raise RuntimeError("Firefox needs an address on an interface that is not loopback")
     return found
 
 
@@ -104,9 +104,7 @@ def executable() -> str:
 @asynccontextmanager
 async def firefox(profile: Path) -> AsyncIterator[Page]:
     """A new one, with an empty `profile`."""
-    profile.mkdir()
-    lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items())
-    (profile / "user.js").write_text("".join(lines))
+    _write(profile)
     process = await asyncio.create_subprocess_exec(
         executable(),
         "--headless",
@@ -135,6 +133,12 @@ async def firefox(profile: Path) -> AsyncIterator[Page]:
             await process.wait()
         if reading is not None:
             await reading
+
+
+def _write(profile: Path) -> None:
+    profile.mkdir()
+    lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items())
+    (profile / "user.js").write_text("".join(lines))
 
 
 async def _announced(stderr: asyncio.StreamReader) -> str:

@@ -14,7 +14,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from email.message import Message
 from typing import NoReturn
 from urllib.parse import urljoin
 
@@ -64,7 +64,8 @@ class Client:
         self.webrtc = Gst.ElementFactory.make("webrtcbin")
         self.webrtc.set_property("bundle-policy", GstWebRTC.WebRTCBundlePolicy.MAX_BUNDLE)
         self.pipeline.add(self.webrtc)
-        # Loopback alone, which libnice leaves out by itself. The binding takes over the agent's only reference: it stays.
+        # Loopback alone, which libnice leaves out by itself. The binding takes over the agent's only reference, so it
+        # is kept.
         self.agent = self.webrtc.get_property("ice-agent")
         self.agent.emit("add-local-ip-address", "127.0.0.1")
         self.webrtc.connect("notify::connection-state", self.connection_changed)
@@ -105,7 +106,7 @@ class Client:
         description = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message)
         self.webrtc.emit("set-remote-description", description, None)
 
-    def request(self, method: str, url: str, sdp: str | None = None) -> tuple[int, Mapping[str, str], str]:
+    def request(self, method: str, url: str, sdp: str | None = None) -> tuple[int, Message, str]:
         headers = {"Authorization": f"Bearer {self.bearer}", "Content-Type": "application/sdp"}
         body = None if sdp is None else sdp.encode()
         request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310
@@ -160,4 +161,5 @@ class Client:
 
 if __name__ == "__main__":
     Gst.init(None)
-    Client(*sys.argv[1:4], sys.stdin.readline().strip()).run()
+    url, way, path = sys.argv[1:]
+    Client(url, way, path, bearer=sys.stdin.readline().strip()).run()

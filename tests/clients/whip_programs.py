@@ -34,7 +34,7 @@ def _write_samples(path: Path, samples: opus.Samples) -> None:
 
 
 def _read_samples(path: Path) -> opus.Samples:
-    return np.fromfile(path, "<i2").astype(np.float32) / 32768
+    return (np.fromfile(path, "<i2") / 32768).astype(np.float32)
 
 
 def _write_rtp(path: Path, samples: opus.Samples) -> None:

@@ -1,5 +1,4 @@
-"""WebRTC implementations that share nothing with this project: each publishes by WHIP, and each plays by WHEP.
-"""
+"""WebRTC implementations that share nothing with this project: each publishes by WHIP, and each plays by WHEP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ import pytest
 
 from proto.rest import Admission
 from proto.signalling import Arrived
-from tests.clients.aiortc_client import RATE, AiortcClient, heard, loudest_frequency, rms, tone
+from tests.clients.aiortc_client import RATE, AiortcClient, Samples, heard, loudest_frequency, rms, tone
 from tests.clients.firefox import SCRIPT, firefox, own_address
 from tests.clients.whip_programs import PROGRAMS, session
 from tests.end_to_end.gathering import GAUGES, everything_freed
@@ -33,7 +32,7 @@ class Home:
     channel: str
     key: str
 
-    def client(self, admission: Admission, *, microphone: np.typing.NDArray[np.float32] | None = None) -> AiortcClient:
+    def client(self, admission: Admission, *, microphone: Samples | None = None) -> AiortcClient:
         address = urljoin(str(self.http.base_url), admission.signalling).replace("http", "ws", 1)
         return AiortcClient(address, admission, microphone=microphone)
 
@@ -94,7 +93,7 @@ async def test_firefox_publishes_and_plays(tmp_path: Path, empty_page: str) -> N
                 of_firefox = await heard(other, (await other.told(Arrived)).participant.csrc)
                 assert await page.call("end") == 200
                 await page.call("play", {"url": here.url("whep"), "key": here.key})
-                played = np.array(await page.call("listen"), np.float32) / 32768
+                played = (np.array(await page.call("listen")) / 32768).astype(np.float32)
                 assert await page.call("end") == 200
             assert loudest_frequency(of_firefox) == pytest.approx(1000, abs=5)
             assert rms(of_firefox) > 0.05
