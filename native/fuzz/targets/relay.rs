@@ -69,7 +69,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         let added = sfu.add_peer(now, placement, PeerId(number), peer(1 + number as u32), &mut Discard);
         added.expect("a peer like any other");
     }
-    for note in [Note::Subscribe { room: RoomId(0) }, Note::Enter { room: RoomId(0), csrc: 9 }] {
+    for note in [Note::Subscribe { room: RoomId(0) }, Note::Enter { room: RoomId(0), peer: PeerId(9), csrc: 9 }] {
         sfu.noted(now, WorkerId(1), note, &mut Discard);
     }
     let mut rest = data;
@@ -79,12 +79,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         now += Duration::from_millis(5);
         sfu.relayed(now, &bytes[..bytes.len().min(MAX_PAYLOAD)], &mut Discard);
         // Bytes that begin like a packet of the guest's, or like one from the home of room 1.
-        for (forward, room, csrc) in [(0x00, 0, 9u32), (0x01, 1, 9)] {
+        for (forward, room, peer, csrc) in [(0x00, 0, 9, 9u32), (0x01, 1, 0, 9)] {
             let Some((head, payload)) = bytes.split_first_chunk::<4>() else { continue };
             let mut packet = head.to_vec();
             packet[0] = packet[0] & !1 | forward;
             packet[1] %= 4;
             packet.extend(u64::to_be_bytes(room));
+            packet.extend(u64::to_be_bytes(peer));
             packet.extend(csrc.to_be_bytes());
             packet.extend(payload);
             packet.truncate(MAX_PAYLOAD);

@@ -12,7 +12,7 @@ use crate::room;
 use crate::rtp::AudioLevel;
 use crate::sfu::{Sfu, Timer};
 use crate::voice::{Heard, Passage};
-use crate::{Event, MAX_DATAGRAM, Output, Path, RoomKey, VoiceKey, counters::Counters};
+use crate::{Event, MAX_DATAGRAM, Output, Path, PeerId, RoomKey, VoiceKey, counters::Counters};
 
 /// What a forwarded packet has besides its payload: fixed header, CSRC, level extension, authentication tag.
 pub(crate) const OVERHEAD: usize = 12 + 4 + 8 + 16;
@@ -163,6 +163,7 @@ impl Sfu {
         let relayed = Relayed {
             forward: true,
             room: room.id,
+            peer: PeerId(0),
             csrc: forward.csrc.unwrap_or(0),
             slot: forward.content.0 as u8,
             epoch: forward.content.1,

@@ -126,6 +126,8 @@ pub enum Note {
     Enter {
         /// Where.
         room: RoomId,
+        /// Who.
+        peer: PeerId,
         /// As whom.
         csrc: u32,
     },
@@ -133,15 +135,15 @@ pub enum Note {
     Exit {
         /// Where.
         room: RoomId,
-        /// As whom.
-        csrc: u32,
+        /// Who.
+        peer: PeerId,
     },
     /// It has fallen silent. Packets of before may still be on their way: the note can overtake them.
     Release {
         /// Where.
         room: RoomId,
-        /// As whom.
-        csrc: u32,
+        /// Who.
+        peer: PeerId,
         /// Of its source, as packets say it.
         generation: u32,
         /// The last packet of before.

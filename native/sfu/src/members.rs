@@ -139,7 +139,7 @@ impl Sfu {
         if room.home == self.settings.worker {
             source.voice = Some(self.voices.insert(Voice::new(csrc, room_key, None, now)));
         } else {
-            out.note(room.home, Note::Enter { room: room.id, csrc });
+            out.note(room.home, Note::Enter { room: room.id, peer: peer.id, csrc });
         }
     }
 
@@ -154,7 +154,7 @@ impl Sfu {
         if let Some(source) = &mut peer.source {
             match source.voice.take() {
                 Some(voice) => drop(self.voices.remove(voice)),
-                None => out.note(room.home, Note::Exit { room: room.id, csrc: source.csrc() }),
+                None => out.note(room.home, Note::Exit { room: room.id, peer: peer.id }),
             }
         }
         if room.members.is_empty() && room.home != self.settings.worker {
@@ -304,7 +304,7 @@ impl Sfu {
                     room.home,
                     Note::Release {
                         room: room.id,
-                        csrc: source.csrc(),
+                        peer: peer.id,
                         generation: source.generation,
                         last: source.reception.highest(),
                     },

@@ -1,10 +1,10 @@
 //! Between workers: voices on their way to a room's home, and what is forwarded from there, as bytes that a ring can carry.
 
 use crate::rtp::AudioLevel;
-use crate::{MAX_DATAGRAM, RoomId};
+use crate::{MAX_DATAGRAM, PeerId, RoomId};
 
 /// Bytes before the payload.
-const HEAD: usize = 36;
+const HEAD: usize = 44;
 
 /// The most bytes one relayed packet takes.
 pub const MAX_RELAY: usize = HEAD + MAX_DATAGRAM;
@@ -26,6 +26,8 @@ mod flag {
 pub(crate) struct Relayed<'a> {
     pub(crate) forward: bool,
     pub(crate) room: RoomId,
+    /// On the way home: whose voice it is.
+    pub(crate) peer: PeerId,
     pub(crate) csrc: u32,
     pub(crate) slot: u8,
     /// Forwarded: the content's epoch. On the way home: the source's generation.
@@ -63,6 +65,7 @@ impl<'a> Relayed<'a> {
             at += bytes.len();
         };
         put(&self.room.0.to_be_bytes());
+        put(&self.peer.0.to_be_bytes());
         put(&self.csrc.to_be_bytes());
         put(&self.epoch.to_be_bytes());
         put(&self.segment.to_be_bytes());
@@ -77,6 +80,7 @@ impl<'a> Relayed<'a> {
         let (head, rest): (&[u8; 4], _) = bytes.split_first_chunk()?;
         let set = |flag: u8| head[0] & flag != 0;
         let (room, rest): (&[u8; 8], _) = rest.split_first_chunk()?;
+        let (peer, rest): (&[u8; 8], _) = rest.split_first_chunk()?;
         let (csrc, rest): (&[u8; 4], _) = rest.split_first_chunk()?;
         let (epoch, rest): (&[u8; 4], _) = rest.split_first_chunk()?;
         let (segment, rest): (&[u8; 4], _) = rest.split_first_chunk()?;
@@ -85,6 +89,7 @@ impl<'a> Relayed<'a> {
         Some(Self {
             forward: set(flag::FORWARD),
             room: RoomId(u64::from_be_bytes(*room)),
+            peer: PeerId(u64::from_be_bytes(*peer)),
             csrc: u32::from_be_bytes(*csrc),
             slot: head[1],
             epoch: u32::from_be_bytes(*epoch),
@@ -110,14 +115,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(
-            room: u64, csrc: u32, slot: u8, epoch: u32, segment: u32, index: Option<u64>, timestamp: u32,
+            room: u64, peer: u64, csrc: u32, slot: u8, epoch: u32, segment: u32, index: Option<u64>, timestamp: u32,
             flags: [bool; 4], level in proptest::option::of((any::<bool>(), 0u8..128)), red: Option<u8>,
             payload in proptest::collection::vec(any::<u8>(), 0..1500),
         ) {
             let [forward, marker, voice, ends] = flags;
             let level = level.map(|(voice, level)| AudioLevel { voice, level });
             let relayed = Relayed {
-                forward, room: RoomId(room), csrc, slot, epoch, segment, index, timestamp, marker, voice, level, red,
+                forward, room: RoomId(room), peer: PeerId(peer), csrc, slot, epoch, segment, index, timestamp, marker, voice, level, red,
                 ends, payload: &payload,
             };
             let mut out = [0; MAX_RELAY];

@@ -57,8 +57,8 @@ pub struct Sfu {
     pub(crate) voices: SlotMap<VoiceKey, Voice>,
     pub(crate) peer_keys: HashMap<PeerId, PeerKey>,
     pub(crate) room_keys: HashMap<RoomId, RoomKey>,
-    /// Voices of other workers' peers, by room and CSRC.
-    pub(crate) guests: HashMap<(RoomId, u32), VoiceKey>,
+    /// Voices of other workers' peers. Two of them may have one CSRC, while one takes the other's place.
+    pub(crate) guests: HashMap<(RoomId, PeerId), VoiceKey>,
     pub(crate) by_ufrag: HashMap<String, PeerKey>,
     pub(crate) by_path: HashMap<Path, PeerKey>,
     /// Whose an SSRC is that comes from an unknown address.
@@ -233,7 +233,7 @@ impl Sfu {
             Some(voice) => self.speak(now, voice, &spoken, out),
             None => {
                 let room = &self.rooms[peer.room];
-                send_home(room, source.csrc(), &spoken, out);
+                send_home(room, peer.id, source.csrc(), &spoken, out);
                 Ok(())
             }
         }
@@ -391,10 +391,11 @@ impl Sfu {
 }
 
 /// A voice of a room that is at home elsewhere.
-fn send_home(room: &Room, csrc: u32, spoken: &Spoken<'_>, out: &mut impl Output) {
+fn send_home(room: &Room, peer: PeerId, csrc: u32, spoken: &Spoken<'_>, out: &mut impl Output) {
     let relayed = Relayed {
         forward: false,
         room: room.id,
+        peer,
         csrc,
         slot: 0,
         epoch: spoken.place.0,
