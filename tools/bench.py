@@ -102,7 +102,7 @@ def peers(quick: bool) -> list[Metric]:
         Metric("joins, DTLS included, of the engine's CPU time", figures["joins_per_engine_cpu_s"], "/CPU s", JOINS),
         Metric("memory of an audio peer, DTLS included", figures["memory_per_peer_bytes"], "bytes", limit=PEER_BYTES),
         Metric("memory of an idle room", figures["memory_per_idle_room_bytes"], "bytes", limit=ROOM_BYTES),
-        # Of two sockets, both clients and the engine, which share the cores; a line that was disturbed is judged by nobody.
+        # Of two sockets, both clients and the engine, which share the cores; a disturbed run is not judged.
         *(
             Metric(f"{of} {part}", figures[f"{name}_us_{key}"], "µs")
             for of, name in (("talker to listener, rooms of 10:", "forwarding_delay"), ("bare echo:", "echo_delay"))
