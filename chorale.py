@@ -129,6 +129,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         log_level="warning",
         ws_max_size=max(gateway.MAX_FRAME, signalling.MAX_FRAME) * 2,
         ws_ping_interval=None,  # both protocols have heartbeats of their own
+        ws_per_message_deflate=False,  # a frame for a room is encoded once; deflate would be once a socket
         server_header=False,
         timeout_graceful_shutdown=5,
         ssl_certfile=certificate and certificate[0],

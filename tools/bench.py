@@ -85,6 +85,12 @@ def fan_out(quick: bool) -> list[Metric]:
                 f"{name}: allocations of a forwarded packet", figures["allocations_a_packet"], "", limit=ALLOCATIONS
             ),
         ]
+    scaling = by_name["scaling"]
+    metrics += [
+        Metric("CPU time of a forwarded packet, one worker", scaling["one_worker_ns"], "ns"),
+        Metric("CPU time of a forwarded packet, two workers", scaling["two_workers_ns"], "ns"),
+        Metric("scaling from one worker to two (1: twice as much)", scaling["ratio"], ""),
+    ]
     metrics += [Metric(f"memory: {what}", value, "bytes") for what, value in by_name["memory"].items()]
     metrics += [Metric(f"receiving: {what}", value, "ns") for what, value in by_name["receiving"].items()]
     return metrics

@@ -6,7 +6,8 @@
 //!
 //! One line of JSON for each scenario: datagrams per second of CPU time of either, their ratio, CPU nanoseconds of one
 //! datagram of each, and what the engine's threads allocated meanwhile. `memory` tells what a peer and a room keep, without
-//! the DTLS association, and `receiving` what one datagram costs to take in.
+//! the DTLS association, `receiving` what one datagram costs to take in, and `scaling` what becomes of the cost with two
+//! workers.
 //!
 //! `cargo bench -p engine --bench fanout [-- [quick] [SCENARIO…]]`
 
@@ -59,6 +60,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for scenario in SCENARIOS.iter().filter(|scenario| named(scenario.name)) {
         scenario.run(rounds)?;
     }
+    if named("scaling") {
+        scaling(&SCENARIOS[1], rounds)?;
+    }
     if named("memory") {
         memory(if quick { [10, 20] } else { [100, 500] })?;
     }
@@ -70,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 impl Scenario {
     fn run(&self, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
-        let mut rooms = Rooms::new(self.size)?;
+        let mut rooms = Rooms::new(self.size, 1)?;
         let bare = BareThread::start(rooms.addresses()?);
         let heard = self.packets * self.size.talkers;
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -110,6 +114,31 @@ impl Scenario {
     }
 }
 
+/// What a forwarded packet costs one worker, and each of two that share the rooms: what is 1 here, two processors forward
+/// twice as much. Rounds alternate.
+fn scaling(scenario: &Scenario, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let mut engines = [Rooms::new(scenario.size, 1)?, Rooms::new(scenario.size, 2)?];
+    let (mut costs, mut ratios) = ([Vec::new(), Vec::new()], Vec::new());
+    for round in 0..WARM_UP + rounds {
+        let mut cost = [0.0; 2];
+        for (rooms, cost) in engines.iter_mut().zip(&mut cost) {
+            rooms.check()?;
+            let before = rooms.spent()?;
+            rooms.talk(scenario.packets, scenario.in_a_row)?;
+            let after = rooms.spent()?;
+            *cost = nanoseconds(after.0 - before.0, after.1 - before.1);
+        }
+        if round >= WARM_UP {
+            ratios.push(cost[0] / cost[1]);
+            costs.iter_mut().zip(cost).for_each(|(all, cost)| all.push(cost));
+        }
+    }
+    let [one, two] = costs.map(median);
+    let ratio = median(ratios);
+    println!(r#"{{"scenario":"scaling","one_worker_ns":{one:.0},"two_workers_ns":{two:.0},"ratio":{ratio:.3}}}"#);
+    Ok(())
+}
+
 /// Resident bytes of an audio peer, its share of a room of ten included: by the slope between few and many rooms. And of an
 /// idle room: by as many peers in rooms of two.
 fn memory(rooms: [usize; 2]) -> Result<(), Box<dyn std::error::Error>> {
@@ -131,7 +160,7 @@ fn grown_elsewhere(rooms: usize, members: usize) -> Result<f64, Box<dyn std::err
 /// By how many bytes this process grows for such rooms.
 fn grown(rooms: usize, members: usize) -> Result<f64, Box<dyn std::error::Error>> {
     let before = resident()?;
-    let _rooms = Rooms::new(Size { rooms, members, talkers: members })?;
+    let _rooms = Rooms::new(Size { rooms, members, talkers: members }, 1)?;
     Ok(resident()? - before)
 }
 

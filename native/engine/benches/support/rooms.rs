@@ -42,8 +42,9 @@ pub struct Size {
 pub struct Rooms {
     engine: Engine,
     checked: Instant,
-    server: SocketAddr,
     size: Size,
+    /// Of each member, its worker's address.
+    servers: Vec<SocketAddr>,
     /// Of the first room, then of the second, …
     members: Vec<UdpSocket>,
     /// The first talkers of all rooms, then the second of all rooms, …
@@ -72,16 +73,16 @@ pub fn allow_sockets() -> io::Result<()> {
 }
 
 impl Rooms {
-    pub fn new(size: Size) -> Result<Rooms, Box<dyn std::error::Error>> {
+    pub fn new(size: Size, workers: usize) -> Result<Rooms, Box<dyn std::error::Error>> {
         let addresses = vec!["127.0.0.1".parse()?];
-        let engine = Engine::start(&Settings::new(addresses))?;
-        let server = engine.addresses()[0][0];
-        let members =
-            (0..size.rooms * size.members).map(|each| join(&engine, server, size, each)).collect::<Result<_, _>>()?;
+        let engine = Engine::start(&Settings { workers, ..Settings::new(addresses) })?;
+        let joined =
+            (0..size.rooms * size.members).map(|each| join(&engine, size, each)).collect::<Result<Vec<_>, _>>()?;
+        let (members, servers) = joined.into_iter().unzip();
         let talkers =
             (0..size.talkers).flat_map(|talker| (0..size.rooms).map(move |room| room * size.members + talker));
         let talkers = talkers.map(|member| Talker { member, sealer: Outbound::new(&key(member)), index: 0 }).collect();
-        let rooms = Rooms { engine, checked: Instant::now(), server, size, members, talkers };
+        let rooms = Rooms { engine, checked: Instant::now(), size, servers, members, talkers };
         rooms.wait_until_connected()?;
         rooms.drain()?;
         Ok(rooms)
@@ -118,7 +119,7 @@ impl Rooms {
             for talker in &mut self.talkers {
                 for _ in 0..in_a_row {
                     let datagram = talker.say();
-                    self.members[talker.member].send_to(&datagram, self.server)?;
+                    self.members[talker.member].send_to(&datagram, self.servers[talker.member])?;
                 }
             }
         }
@@ -148,7 +149,7 @@ impl Rooms {
         self.checked = Instant::now();
         for (index, member) in self.members.iter().enumerate() {
             member.set_nonblocking(false)?;
-            check(member, self.server, index)?;
+            check(member, self.servers[index], index)?;
             member.set_nonblocking(true)?;
         }
         Ok(())
@@ -195,13 +196,8 @@ fn receive(member: &UdpSocket) -> usize {
     voices
 }
 
-/// Add a peer, give it its keys, and let it nominate a new socket.
-fn join(
-    engine: &Engine,
-    server: SocketAddr,
-    size: Size,
-    member: usize,
-) -> Result<UdpSocket, Box<dyn std::error::Error>> {
+/// Add a peer, give it its keys, and let it nominate a new socket. That, and its worker's address.
+fn join(engine: &Engine, size: Size, member: usize) -> Result<(UdpSocket, SocketAddr), Box<dyn std::error::Error>> {
     let (room, seat) = (RoomId((member / size.members) as u64 + 1), member % size.members);
     let (name, password) = credentials(member);
     let slot = |index| SlotConfig {
@@ -230,13 +226,14 @@ fn join(
         cname: "bench".into(),
     };
     let peer = PeerId(member as u64);
-    engine.add_peer(room, peer, config, None)?;
+    let worker = engine.add_peer(room, peer, config, None)?;
+    let server = engine.addresses()[usize::from(worker.0)][0];
     engine.set_keys(peer, Keys { inbound: key(member), outbound: key(member) })?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(PATIENCE))?;
     check(&socket, server, member)?;
     socket.set_nonblocking(true)?;
-    Ok(socket)
+    Ok((socket, server))
 }
 
 /// Nominate a member's socket, and wait for the answer.
