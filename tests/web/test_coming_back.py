@@ -216,7 +216,7 @@ async def test_a_microphone_that_is_unplugged_gives_way_to_another_one_and_that_
     await here.evaluate("near.microphones.at(-1).dispatchEvent(new Event('ended'))")
     await expect(here.page.get_by_text("Your microphone went away. Fake")).to_be_visible()
     assert await here.evaluate("near.microphones.map(each => each.readyState)") == ["ended", "live"]
-    await expect(here.participant("ann")).to_have_attribute("data-speaking", "true")
+    await here.sees_speaking("ann")
     await node.microphone_heard()
     await connected(here)
 

@@ -92,7 +92,7 @@ async def test_who_comes_mutes_and_goes_is_shown(visit: Visit, node: ScriptedNod
 
 async def test_ones_own_voice_lights_up_unless_muted(visit: Visit, node: ScriptedNode, ann: Person) -> None:
     here, _ = await join(visit, node, ann)
-    await expect(here.participant("ann")).to_have_attribute("data-speaking", "true")
+    await here.sees_speaking("ann")
     await here.see("mute").click()
     await expect(here.participant("ann")).to_have_attribute("data-speaking", "false")
 
@@ -122,7 +122,7 @@ async def test_without_a_microphone_one_can_join_and_listen(visit: Visit, node: 
     await here.page.context.grant_permissions(["microphone"])
     await here.see("mute").click()
     await expect(here.see("mute")).to_have_attribute("aria-label", "Mute")
-    await expect(here.participant("ann")).to_have_attribute("data-speaking", "true")
+    await here.sees_speaking("ann")
 
 
 async def test_a_node_that_no_longer_answers_is_left_for_a_fresh_join(

@@ -35,6 +35,13 @@ class Visitor:
     def participant(self, username: str) -> Locator:
         return self.page.locator(f'[data-testid="voice-participant"][data-user="{username}"]')
 
+    async def sees_speaking(self, name: str) -> None:
+        """Until the ring of `name` is lit. Each frame is looked at: the fake microphone beeps once a second, and whoever
+        looks once a second may never see it."""
+        lit = """name => document.querySelector(`[data-testid="voice-participant"][data-user="${name}"]`)
+            ?.dataset.speaking === 'true'"""
+        await self.page.wait_for_function(lit, arg=name)
+
     async def enter(self, username: str, password: str = PASSWORD, *, how: str = "sign-up") -> None:
         """Fills in the account form, on whichever page it is; opens the page first if need be."""
         if self.page.url == "about:blank":
