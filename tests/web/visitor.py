@@ -36,8 +36,8 @@ class Visitor:
         return self.page.locator(f'[data-testid="voice-participant"][data-user="{username}"]')
 
     async def sees_speaking(self, name: str) -> None:
-        """Until the ring of `name` is lit. Each frame is looked at: the fake microphone beeps once a second, and whoever
-        looks once a second may never see it."""
+        """Until the ring of `name` is lit. Each frame is looked at: the fake microphone beeps once a second, and who
+        looks as often may never see it."""
         lit = """name => document.querySelector(`[data-testid="voice-participant"][data-user="${name}"]`)
             ?.dataset.speaking === 'true'"""
         await self.page.wait_for_function(lit, arg=name)
