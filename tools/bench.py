@@ -80,7 +80,7 @@ def fan_out(quick: bool) -> list[Metric]:
             Metric(f"{name}: forwarded", figures["forwarded_per_cpu_s"], "packets/CPU s"),
             Metric(f"{name}: CPU time of a forwarded packet", figures["forwarded_ns"], "ns"),
             Metric(f"{name}: AES-GCM and sendmmsg alone", figures["bare_ns"], "ns"),
-            Metric(f"{name}: ratio", figures["ratio"], "", FAN_OUT if scenario == "room" else None),
+            Metric(f"{name}: ratio", figures["ratio"], "", None if scenario == "burst" else FAN_OUT),
             Metric(
                 f"{name}: allocations of a forwarded packet", figures["allocations_a_packet"], "", limit=ALLOCATIONS
             ),
