@@ -4,6 +4,7 @@ A WHIP client publishes and hears nothing; a WHEP player hears and says nothing.
 """
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -116,7 +117,7 @@ class _Way:
         self.alive: dict[UUID, Resource] = {}  # as long as its stay
 
 
-class _Handler:
+class _Handler(ABC):
     """The ASGI endpoint of one path."""
 
     path: str
@@ -135,8 +136,9 @@ class _Handler:
             response = wrong.response
         await response(scope, receive, send)
 
+    @abstractmethod
     async def respond(self, request: Request) -> Response:
-        raise NotImplementedError
+        """To anything but OPTIONS. Raises `HttpProblem`."""
 
     def _options(self) -> Response:
         """CORS preflights, and RFC 9725 §4.2. They carry no bearer, so they are told of no TURN server."""

@@ -19,6 +19,7 @@ need_file() { # FILE PACKAGE PURPOSE
     packages+=("$2")
     why+=("$3")
 }
+need_file "/*bin/ip" iproute2 "ip (a network that swallows voice)"
 need_file /usr/bin/turnserver coturn "coturn (a way in for whom everything else is blocked)"
 # GStreamer with its Python bindings, which are of the system's Python.
 libraries=/usr/lib/*-linux-gnu
