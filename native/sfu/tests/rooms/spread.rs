@@ -192,3 +192,14 @@ fn a_mute_that_overtakes_the_last_packets_between_workers_still_frees_the_slot()
         room.mute(0, false);
     }
 }
+
+#[test]
+fn when_its_home_is_lost_what_was_heard_elsewhere_ends_in_silence() {
+    let plans = [(1, Plan::Talks(TALK)), (0, Plan::Listens)];
+    let mut room = room(9, 2, Conditions::default(), &plans);
+    room.run(2 * SECOND);
+    assert!(!room.members[1].client.stream(0).last().unwrap().is_silence());
+    room.restart_worker(1);
+    room.run(SECOND);
+    assert!(room.members[1].client.stream(0).last().unwrap().is_silence());
+}
