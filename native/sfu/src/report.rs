@@ -56,11 +56,12 @@ impl Clock {
 /// One compound packet: a sender report for each stream that sent since the last one, the report on the peer's source
 /// in the first of them, and a CNAME. Returns the plaintext length; 0 when there is nothing to say.
 pub(crate) fn write(peer: &mut Peer, room: &Room, clock: Clock, now: Instant, out: &mut [u8; MAX_DATAGRAM]) -> usize {
-    let block = peer.source.as_mut().and_then(|source| {
-        let ssrc = source.ssrc()?;
-        source.reception.report_block(ssrc, clock.ntp_middle(now))
-    });
-    let mut blocks: &[ReportBlock] = block.as_slice();
+    let middle = clock.ntp_middle(now);
+    let mut blocks = Blocks::default();
+    for source in peer.sources_mut() {
+        blocks.extend(source.ssrc().and_then(|ssrc| source.reception.report_block(ssrc, middle)));
+    }
+    let mut blocks = blocks.as_slice();
     let mut writer = Writer::new(&mut out[..]);
     let mut first = None;
     for stream in &mut peer.receiver.streams {
@@ -101,12 +102,9 @@ pub(crate) fn write(peer: &mut Peer, room: &Room, clock: Clock, now: Instant, ou
 
 /// Take note of a packet of an authenticated compound. True: the peer's source said goodbye.
 pub(crate) fn read(peer: &mut Peer, packet: &Packet<'_>, clock: Clock, now: Instant) -> bool {
-    let ours = peer.source.as_ref().and_then(|source| source.ssrc());
     match packet {
         Packet::SenderReport { ssrc, info, blocks } => {
-            if let Some(source) = &mut peer.source
-                && ours == Some(*ssrc)
-            {
+            if let Some(source) = peer.sources_mut().find(|source| source.ssrc() == Some(*ssrc)) {
                 source.reception.sender_report((info.ntp >> 16) as u32, clock.ntp_middle(now));
             }
             for block in blocks.clone() {
@@ -120,7 +118,7 @@ pub(crate) fn read(peer: &mut Peer, packet: &Packet<'_>, clock: Clock, now: Inst
             }
             false
         }
-        Packet::Bye { ssrcs } => ssrcs.clone().any(|ssrc| Some(ssrc) == ours),
+        Packet::Bye { ssrcs } => ssrcs.clone().any(|ssrc| peer.sources().any(|source| source.ssrc() == Some(ssrc))),
         _ => false,
     }
 }
