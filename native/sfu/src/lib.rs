@@ -31,6 +31,7 @@ pub mod srtp;
 mod statistics;
 pub mod stun;
 mod timeline;
+pub mod video;
 mod voice;
 mod wheel;
 mod workers;
