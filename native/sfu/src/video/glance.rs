@@ -2,7 +2,7 @@
 
 use super::codec::Codec;
 use super::layers::Layers;
-use super::vp8;
+use super::{av1, h264, vp8, vp9};
 use crate::drops::Drop;
 
 /// The numbers that must go on without a jump when a receiver is switched to another encoding. `None`: the packet has none.
@@ -84,7 +84,9 @@ impl Glance {
 pub fn glance(codec: Codec, payload: &[u8], marker: bool) -> Result<Glance, Drop> {
     match codec {
         Codec::Vp8 => vp8::glance(payload, marker),
-        Codec::Vp9 | Codec::H264 | Codec::Av1 => Err(Drop::UnknownKind),
+        Codec::Vp9 => vp9::glance(payload, marker),
+        Codec::H264 => h264::glance(payload, marker),
+        Codec::Av1 => av1::glance(payload, marker),
     }
 }
 
@@ -93,7 +95,8 @@ pub fn glance(codec: Codec, payload: &[u8], marker: bool) -> Result<Glance, Drop
 pub fn renumber(codec: Codec, payload: &mut [u8], numbers: &Numbers) {
     match codec {
         Codec::Vp8 => vp8::renumber(payload, numbers),
-        Codec::Vp9 | Codec::H264 | Codec::Av1 => {}
+        Codec::Vp9 => vp9::renumber(payload, numbers),
+        Codec::H264 | Codec::Av1 => {}
     }
 }
 
@@ -102,6 +105,8 @@ pub fn renumber(codec: Codec, payload: &mut [u8], numbers: &Numbers) {
 pub fn dimensions(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
     match codec {
         Codec::Vp8 => vp8::dimensions(payload),
-        Codec::Vp9 | Codec::H264 | Codec::Av1 => None,
+        Codec::Vp9 => vp9::dimensions(payload),
+        Codec::H264 => h264::dimensions(payload),
+        Codec::Av1 => av1::dimensions(payload),
     }
 }
