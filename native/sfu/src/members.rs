@@ -158,7 +158,7 @@ impl Sfu {
         peer.room = room_key;
         room.members.push(key);
         room.repairable += usize::from(peer.receiver.is_repairable());
-        self.enter_videos(now, key, room_key);
+        self.enter_videos(now, key, room_key, out);
         let peer = &mut self.peers[key];
         let room = &mut self.rooms[room_key];
         let id = peer.id;
@@ -175,7 +175,7 @@ impl Sfu {
     /// A peer is no longer a member of its room, which ends with its last.
     fn leave(&mut self, now: Instant, key: PeerKey, out: &mut impl Output) {
         self.release_peer(now, key, out);
-        self.leave_videos(now, key, out);
+        self.leave_videos(key, out);
         let peer = &mut self.peers[key];
         let room_key = peer.room;
         let room = &mut self.rooms[room_key];

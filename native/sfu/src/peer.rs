@@ -55,15 +55,18 @@ impl Peer {
         self.source.iter_mut().chain(self.screen_sound.as_deref_mut())
     }
 
-    /// Which of them an opened packet is of: by SSRC, by MID, else the first that has no SSRC yet.
-    pub(crate) fn source_of(&mut self, header: &Header, packet: &[u8]) -> Option<&mut Source> {
-        let place = self
-            .sources()
-            .position(|source| source.ssrc() == Some(header.ssrc))
-            .or_else(|| self.sources().position(|source| source.is_named(header, packet)))
-            .or_else(|| self.sources().position(|source| source.ssrc().is_none()))
-            .unwrap_or(0);
-        self.sources_mut().nth(place)
+    /// Is an opened packet of its screen's sound, by SSRC, by MID, or because the microphone has its SSRC?
+    pub(crate) fn is_of_screen(&self, header: &Header, packet: &[u8]) -> bool {
+        let Some(sound) = self.screen_sound.as_deref() else { return false };
+        let Some(microphone) = &self.source else { return true };
+        let has = |source: &Source| source.ssrc() == Some(header.ssrc);
+        if has(microphone) || has(sound) {
+            return has(sound);
+        }
+        if microphone.is_named(header, packet) || sound.is_named(header, packet) {
+            return sound.is_named(header, packet);
+        }
+        microphone.ssrc().is_some() && sound.ssrc().is_none()
     }
 
     /// Is it heard as `csrc`?

@@ -324,6 +324,16 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Nothing yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The length of the compound.
     pub fn finish(self) -> usize {
         self.len

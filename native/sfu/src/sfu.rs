@@ -210,7 +210,9 @@ impl Sfu {
             return self.video_in(now, key, belongs, &header, opened.index, packet, admitted, out);
         }
         let peer = &mut self.peers[key];
-        let source = peer.source_of(&header, packet).ok_or(Drop::UnknownSource)?;
+        let is_sound = peer.is_of_screen(&header, packet);
+        let source = if is_sound { peer.screen_sound.as_deref_mut() } else { peer.source.as_mut() };
+        let source = source.ok_or(Drop::UnknownSource)?;
         if source.bind(&header, packet)? {
             // Whoever has it keeps it: another who takes the same must not make it unfindable.
             self.by_ssrc.entry(header.ssrc).or_insert(key);
@@ -266,7 +268,7 @@ impl Sfu {
         let (mut goodbye, mut asked) = (false, 0);
         for packet in rtcp::packets(&datagram[..len]) {
             let packet = packet?;
-            goodbye |= report::read(&mut self.peers[key], &packet, self.clock, now);
+            goodbye |= report::read(&mut self.peers[key], &mut self.tracks, &packet, self.clock, now);
             if let Packet::Feedback { payload_specific, format, media, information, .. } = packet {
                 let handled = self.video_feedback(now, key, payload_specific, format, media, information, out)?;
                 if !handled && !payload_specific && format == rtcp::NACK {
@@ -368,9 +370,9 @@ impl Sfu {
         if peer.connected
             && let Some(to) = peer.ice.selected()
         {
-            let clock = self.clock;
+            let (clock, tracks) = (self.clock, &self.tracks);
             let sent = send(out, to, |buf| {
-                let len = report::write(peer, room, clock, now, buf);
+                let len = report::write(peer, room, tracks, clock, now, buf);
                 match (&mut peer.srtp, len) {
                     (Some(srtp), 1..) => srtp.outbound.protect_rtcp(buf, len),
                     _ => 0,

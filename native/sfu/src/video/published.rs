@@ -18,14 +18,15 @@ pub(crate) struct Input {
     former: Vec<u32>,
     pub(crate) reception: Reception,
     pub(crate) losses: Losses,
-    /// FIR's sequence number (RFC 5104 §4.3.1.1).
-    pub(crate) intra_requests: u8,
 }
 
 /// A camera or a screen.
 pub(crate) struct Published {
     pub(crate) config: VideoSourceConfig,
+    /// In the room where it is now.
     pub(crate) track: TrackKey,
+    /// It is shared.
+    pub(crate) live: bool,
     pub(crate) inputs: Vec<Input>,
 }
 
@@ -40,7 +41,7 @@ pub(crate) struct Belongs {
 }
 
 impl Published {
-    pub(crate) fn new(config: VideoSourceConfig, track: TrackKey) -> Self {
+    pub(crate) fn new(config: VideoSourceConfig) -> Self {
         let inputs = (0..config.encodings()).map(|index| {
             let named = config.ssrcs.get(index).copied();
             Input {
@@ -49,11 +50,10 @@ impl Published {
                 former: Vec::new(),
                 reception: Reception::new(CLOCK_RATE),
                 losses: Losses::default(),
-                intra_requests: 0,
             }
         });
         let inputs = inputs.collect();
-        Self { config, track, inputs }
+        Self { config, track: TrackKey::default(), live: false, inputs }
     }
 
     pub(crate) fn ssrcs(&self) -> impl Iterator<Item = u32> {

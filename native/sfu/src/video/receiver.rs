@@ -49,6 +49,8 @@ pub(crate) struct VideoReceiver {
     pub(crate) looked: Instant,
     /// Bits a second of what was shared out.
     pub(crate) given: u64,
+    /// Bits a second that it could use.
+    pub(crate) useful: u64,
 }
 
 impl VideoReceiver {
@@ -70,14 +72,21 @@ impl VideoReceiver {
             sent: 0,
             looked: now,
             given: 0,
+            useful: 0,
         }
     }
 
-    /// What has not been sent of a stream need not be any more. Returns how many of its numbers are free again.
-    pub(crate) fn withdraw(&mut self, slot: u8) -> u64 {
-        let before = self.queue.len();
-        self.queue.retain(|waiting| waiting.slot != slot || waiting.repeat);
-        (before - self.queue.len()) as u64
+    /// What has not been sent of a stream need not be any more, and its numbers are free again: those in a row up to the
+    /// newest, for no number is given out twice that a packet has left with.
+    pub(crate) fn withdraw(&mut self, slot: u8) {
+        let switch = &mut self.streams[usize::from(slot)].switch;
+        for place in (0..self.queue.len()).rev() {
+            let waiting = &self.queue[place];
+            if waiting.slot == slot && !waiting.repeat && waiting.placed.place.out_index == switch.newest() {
+                self.queue.remove(place);
+                switch.withdraw_newest();
+            }
+        }
     }
 
     /// A repair of `len` bytes may be sent.
@@ -204,8 +213,7 @@ pub(crate) fn pump(
             }
             None => {
                 if !pad(now, peer, counters, out) {
-                    peer.video.as_deref_mut()?.pacer.end_probe();
-                    return None;
+                    return None; // the probe ends by itself
                 }
             }
         }

@@ -137,9 +137,15 @@ impl Switch {
         self.awaits(identity) && glance.key && glance.begins && glance.spatial == 0
     }
 
-    /// The last `count` numbers given out were not used.
-    pub(crate) fn withdraw(&mut self, count: u64) {
-        self.last -= count;
+    /// Outgoing index of the newest packet.
+    pub(crate) fn newest(&self) -> u64 {
+        self.last
+    }
+
+    /// That packet was never sent: what it carried is over, and another gets its number.
+    pub(crate) fn withdraw_newest(&mut self) {
+        self.last -= 1;
+        self.current = None;
     }
 
     pub(crate) fn newest_stamp(&self) -> Option<u32> {
@@ -275,15 +281,7 @@ impl Current {
             self.spatial = self.spatial.min(target.spatial);
             self.temporal = self.temporal.min(target.temporal);
         }
-        let layer = glance.spatial;
-        if layer == self.spatial + 1 && layer <= target.spatial && glance.switch.contains(layer, glance.temporal) {
-            self.spatial = layer;
-        }
-        if layer <= self.spatial && glance.temporal <= self.temporal + 1 {
-            while self.temporal < target.temporal && glance.switch.contains(layer, self.temporal + 1) {
-                self.temporal += 1;
-            }
-        }
+        (self.spatial, self.temporal) = glance.rise((self.spatial, self.temporal), (target.spatial, target.temporal));
         if (self.spatial, self.temporal) != before {
             self.changes.copy_within(..CHANGES - 1, 1);
             self.changes[0] = (packet.index, self.spatial, self.temporal);

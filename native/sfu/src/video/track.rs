@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::cache::{Cache, Facts, Packet};
+use super::cache::{Cache, Facts};
 use super::keyframes::KeyFrames;
 use super::rates::Rates;
 use super::switch::{Identity, Level};
-use super::{Codec, Glance};
+use super::{Codec, Glance, Structure};
 use crate::drops::Drop;
 use crate::{PeerKey, RoomKey};
 
@@ -35,6 +35,8 @@ pub(crate) enum Origin {
 pub(crate) struct Encoding {
     pub(crate) cache: Cache,
     pub(crate) codec: Option<Codec>,
+    /// Of the dependency descriptors of late.
+    pub(crate) structure: Structure,
     /// Increases when it begins anew, under other numbers.
     pub(crate) epoch: u32,
     pub(crate) rates: Rates,
@@ -59,6 +61,7 @@ impl Encoding {
         Self {
             cache: Cache::default(),
             codec: None,
+            structure: Structure::new(),
             epoch: 0,
             rates: Rates::default(),
             key_frames: KeyFrames::default(),
@@ -77,6 +80,7 @@ impl Encoding {
     pub(crate) fn renew(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         self.cache = Cache::default();
+        self.structure = Structure::new();
         self.to_clock = None;
         self.report = None;
     }
@@ -89,6 +93,10 @@ impl Encoding {
 
     pub(crate) fn sends(&self, now: Instant) -> bool {
         self.last_at.is_some_and(|at| now.saturating_duration_since(at) < SILENT_AFTER)
+    }
+
+    pub(crate) fn to_clock(&self) -> Option<u32> {
+        self.to_clock
     }
 
     /// In the node's clock, what this encoding's timestamps for now are (RFC 3550 §6.4.1).
@@ -149,12 +157,16 @@ impl Track {
         facts: Facts,
         extensions: &[u8],
         payload: &[u8],
-    ) -> Result<(Identity, &Packet, u32), Drop> {
+    ) -> Result<(Identity, u32), Drop> {
         let Glance { begins, key, spatial, temporal, .. } = facts.glance;
         let place = usize::from(encoding);
-        let at = self.encodings.get(place).ok_or(Drop::UnknownSource)?;
+        let at = self.encodings.get_mut(place).ok_or(Drop::UnknownSource)?;
+        if at.cache.get(facts.index).is_some() {
+            return Err(Drop::Replay);
+        }
         if at.codec.is_some_and(|codec| codec != facts.codec) && !(key && begins) && !at.cache.is_empty() {
             // Of the codec before, overtaken; or of one whose key frame is still to come.
+            at.key_frames.need();
             return Err(Drop::Late);
         }
         let to_clock = match at.to_clock {
@@ -166,7 +178,9 @@ impl Track {
         at.codec = Some(facts.codec);
         let is_new = at.last_at.is_none();
         at.last_at = Some(facts.at);
-        at.rates.received(spatial, temporal, payload.len() + 40);
+        if !payload.is_empty() {
+            at.rates.received(spatial, temporal, payload.len() + 40);
+        }
         if begins {
             let stamp = facts.timestamp.wrapping_add(to_clock);
             let lag = i64::from(clock.wrapping_sub(stamp) as i32) * LEAK;
@@ -176,7 +190,8 @@ impl Track {
             at.key_frames.came(facts.at);
         }
         let identity = Identity { encoding, epoch: at.epoch, codec: facts.codec };
-        Ok((identity, at.cache.keep(facts, extensions, payload)?, to_clock))
+        at.cache.keep(facts, extensions, payload)?;
+        Ok((identity, to_clock))
     }
 
     /// What is to be added to an encoding's timestamps to have the node's clock: by sender reports, as another of its
