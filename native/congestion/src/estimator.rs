@@ -204,17 +204,17 @@ impl Estimator {
         self.rtt
     }
 
-    /// Time passes. Gives when to come again, if nothing else happens before.
+    /// Time passes. Gives when to come again, later than `now`, if nothing else happens before; ask for a probe each time.
     pub fn poll(&mut self, now: Instant) -> Option<Instant> {
         self.limited.update(now, self.target);
-        if let Some(due) = self.silent_until().filter(|due| *due <= now) {
+        if self.silent_until().is_some_and(|due| due <= now) {
             let rate = self.control.rate().min(self.target).scale(SILENCE_BACK).max(LEAST);
             self.control.set(now, rate);
-            self.backed_off = Some(now.max(due));
+            self.backed_off = Some(now);
         }
         self.settle(now);
-        let remb = self.remb.map(|(at, _)| at + REMB_AGE).filter(|at| *at > now);
-        [self.silent_until(), self.prober.due(now), remb].into_iter().flatten().min()
+        let remb = self.remb.map(|(at, _)| at + REMB_AGE);
+        [self.silent_until(), self.prober.due(now), remb].into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// When silence takes the estimate down next.

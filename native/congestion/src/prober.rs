@@ -159,11 +159,11 @@ impl Prober {
         }
     }
 
-    /// When [`Prober::probe`] may have something next.
+    /// When time alone may give [`Prober::probe`] something that it does not have now.
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        let waiting = self.waiting[0].map(|_| self.next.unwrap_or(now));
+        let waiting = self.waiting[0].and(self.next);
         let recovery = self.drop.map(|drop| drop.at + CALM);
         let period = self.last.map(|(at, _)| at + PERIOD);
-        [waiting, recovery, period].into_iter().flatten().min()
+        [waiting, recovery, period].into_iter().flatten().filter(|at| *at > now).min()
     }
 }
