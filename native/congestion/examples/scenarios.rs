@@ -35,6 +35,19 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 fn main() {
+    if let Some(at) = std::env::args().nth(2) {
+        let at: f64 = at.parse().unwrap();
+        let only = std::env::args().nth(1).unwrap();
+        let outcome = SCENARIOS.iter().find(|s| s.0.contains(only.as_str())).unwrap().1();
+        for n in 0..60 {
+            let t = Duration::from_secs_f64(at + n as f64 * 0.1);
+            let target = outcome.record.targets[0].iter().rev().find(|x| x.0 <= t).unwrap().1;
+            let packets: Vec<_> = outcome.record.packets.iter().filter(|p| p.flow == 0 && p.at >= t && p.at < t + Duration::from_millis(100)).collect();
+            let rate = packets.iter().map(|p| p.len).sum::<usize>() as f64 * 0.08;
+            println!("{t:?} target {target} rate {rate} wait {:?}", packets.iter().map(|p| p.waited.as_millis()).max());
+        }
+        return;
+    }
     let only = std::env::args().nth(1);
     for (name, run) in SCENARIOS {
         if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {

@@ -8,7 +8,7 @@ use crate::feedback::{Feedback, Malformed, TICK};
 use crate::history::History;
 use crate::limited::Limited;
 use crate::loss::Loss;
-use crate::prober::{Prober, Situation};
+use crate::prober::{Prober, Situation, USEFUL};
 use crate::rate_control::{Measured, RateControl};
 use crate::{Bitrate, Probe, ProbeId};
 
@@ -139,11 +139,13 @@ impl Estimator {
         self.limited.update(now, self.target);
         let measured = Measured {
             usage: self.delay.usage(),
+            queue: self.delay.queue(),
             acknowledged: self.acknowledged.rate(),
             recent: self.acknowledged.recent(),
             size: self.acknowledged.size(),
             rtt: self.rtt.unwrap_or(RTT),
             limited: self.limited.is(),
+            useful: self.useful.scale(USEFUL),
         };
         self.control.update(now, measured, MOST);
         if let Some(finding) = self.prober.clusters.finding() {

@@ -14,7 +14,7 @@ const SUCCESS: f64 = 0.7;
 /// While the application is limited, a probe this often.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Nothing is probed beyond what is useful and this much more: room for the next decrease.
-const USEFUL: f64 = 1.25;
+pub(crate) const USEFUL: f64 = 1.25;
 /// A probe that would not add this much is not worth its bytes.
 const WORTH: f64 = 1.1;
 /// A probe's length: long beside the pacer's and receivers' timers, short beside a queue that hurts; and at least so many
