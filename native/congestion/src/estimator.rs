@@ -150,7 +150,7 @@ impl Estimator {
         self.control.update(now, measured, MOST);
         if let Some(finding) = self.prober.clusters.finding() {
             if finding.rate > self.control.rate() && measured.usage != Usage::Over {
-                self.control.set(now, finding.rate);
+                self.control.raise(now, finding.rate);
                 self.loss.proven(finding.rate);
             }
             self.settle(now);
@@ -240,6 +240,7 @@ impl Estimator {
             most: self.remb(now).unwrap_or(MOST).min(MOST),
             calm,
             limited: self.limited.is(),
+            seeks: self.control.seeks(),
             rtt: self.rtt.unwrap_or(RTT),
         }
     }

@@ -11,7 +11,7 @@ const FIRST: [f64; 2] = [3.0, 6.0];
 const FURTHER: f64 = 2.0;
 /// A probe that found this share of its rate has not met the path's end.
 const SUCCESS: f64 = 0.7;
-/// While the application is limited, a probe this often.
+/// While the application is limited, or the path has become wider than it was known for, a probe this often.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Nothing is probed beyond what is useful and this much more: room for the next decrease.
 pub(crate) const USEFUL: f64 = 1.25;
@@ -50,6 +50,8 @@ pub(crate) struct Situation {
     pub calm: bool,
     /// The application sends less than it may.
     pub limited: bool,
+    /// More arrives than the path was known for.
+    pub seeks: bool,
     pub rtt: Duration,
 }
 
@@ -154,7 +156,7 @@ impl Prober {
                 return;
             }
         }
-        if self.started && situation.limited && since.is_none_or(|since| since >= PERIOD) {
+        if self.started && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD) {
             self.ask(situation.target.scale(FURTHER), situation);
         }
     }

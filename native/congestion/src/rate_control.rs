@@ -24,11 +24,16 @@ const LIMITED_BACK: f64 = 0.5;
 /// What arrives is less than this share of what was allowed: the path has become narrower at once, and a queue of some hundred
 /// milliseconds stands, which at 85 % would take seconds to drain.
 const NARROWER: f64 = 0.7;
+/// Such a queue, in milliseconds; a smaller one is no reason to be so much below others on the same path.
+const LARGE: f64 = 100.0;
 /// Then so little is sent, of what arrived, until the queue has gone, but for no longer than this: it may be another's.
 const DRAIN: f64 = 0.5;
 const LONGEST_DRAIN: Duration = Duration::from_secs(3);
 /// A queue of this many milliseconds or less has gone.
 const GONE: f64 = 15.0;
+
+/// An over-use so soon after a probe raised the rate says that the probe was wrong, not that the rate before it was.
+const DOUBT: Duration = Duration::from_secs(2);
 
 /// What was arriving at over-uses: the path's capacity, or this flow's share of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,18 +98,32 @@ pub(crate) struct RateControl {
     holding: bool,
     /// It is being drained, until then at most; the rate afterwards.
     draining: Option<(Instant, Bitrate)>,
+    /// When a probe raised the rate, and from what.
+    raised: Option<(Instant, Bitrate)>,
 }
 
 impl RateControl {
     pub fn new(now: Instant, rate: Bitrate) -> Self {
-        Self { rate, updated: now, decreased: None, capacity: Capacity::default(), holding: false, draining: None }
+        Self { rate, updated: now, decreased: None, capacity: Capacity::default(), holding: false, draining: None, raised: None }
     }
 
     pub fn rate(&self) -> Bitrate {
         self.rate
     }
 
-    /// It is known better what the path carries.
+    /// It is not known what the path carries, or more arrives than it was known for.
+    pub fn seeks(&self) -> bool {
+        self.capacity.mean.is_none()
+    }
+
+    /// A probe has found more.
+    pub fn raise(&mut self, now: Instant, rate: Bitrate) {
+        let before = self.raised.filter(|(at, _)| now.saturating_duration_since(*at) < DOUBT);
+        self.raised = Some((now, before.map_or(self.rate, |(_, before)| before)));
+        self.set(now, rate);
+    }
+
+    /// It is known otherwise what the path carries.
     pub fn set(&mut self, now: Instant, rate: Bitrate) {
         self.rate = rate;
         self.updated = now;
@@ -175,12 +194,15 @@ impl RateControl {
             return;
         }
         let lower = arriving.unwrap_or(self.rate).min(self.rate).scale(BACK);
-        let narrower = arriving.filter(|arriving| !measured.limited && *arriving < self.rate.scale(NARROWER));
+        let narrower = arriving.filter(|arriving| *arriving < self.rate.scale(NARROWER) && measured.queue > LARGE);
+        let narrower = narrower.filter(|_| !measured.limited);
         let until = self.draining.map_or(now + LONGEST_DRAIN, |(until, _)| until);
         self.draining = narrower.map(|arriving| (until, arriving.scale(BACK)));
         let lower = narrower.map_or(lower, |arriving| arriving.scale(DRAIN));
+        let raised = self.raised.take().filter(|(at, _)| now.saturating_duration_since(*at) < DOUBT);
+        let before = raised.map_or(Bitrate::ZERO, |(_, before)| before.scale(BACK));
         let floor = if measured.limited { self.rate.scale(LIMITED_BACK) } else { Bitrate::ZERO };
-        self.rate = lower.max(floor).min(self.rate);
+        self.rate = lower.max(floor).max(before).min(self.rate);
         self.decreased = Some(now);
         if let Some(arriving) = arriving.filter(|_| !measured.limited) {
             if self.capacity.bounds().is_some_and(|(least, _)| arriving < least) {
