@@ -9,6 +9,10 @@ mod extensions;
 mod glance;
 mod h264;
 mod layers;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod vp8;
 mod vp9;
 
