@@ -30,7 +30,7 @@ struct Descriptor {
 }
 
 impl Descriptor {
-    /// All places that are found lie inside the payload.
+    /// All places that are found lie inside the payload, and so does the first byte of a frame that begins.
     fn parse(payload: &[u8]) -> Result<Self, Drop> {
         let first = *payload.first().ok_or(Drop::Short)?;
         let mut descriptor = Self { begins: first & 0x17 == 0x10, len: 1, ..Self::default() };
@@ -53,7 +53,8 @@ impl Descriptor {
             }
             descriptor.len = at;
         }
-        if descriptor.len > payload.len() {
+        // Of a frame that begins, there is a first byte.
+        if descriptor.len + usize::from(descriptor.begins) > payload.len() {
             return Err(Drop::Short);
         }
         Ok(descriptor)
@@ -79,7 +80,7 @@ impl Descriptor {
 pub(super) fn glance(payload: &[u8], marker: bool) -> Result<Glance, Drop> {
     let descriptor = Descriptor::parse(payload)?;
     // RFC 7741 §4.3: the inverse key frame flag.
-    let key = descriptor.begins && payload.get(descriptor.len).ok_or(Drop::Short)? & 1 == 0;
+    let key = descriptor.begins && payload[descriptor.len] & 1 == 0;
     let (temporal, sync) = match descriptor.layer {
         Some(at) => (payload[at] >> 6, payload[at] & 0x20 != 0),
         None => (0, false),

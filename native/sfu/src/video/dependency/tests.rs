@@ -101,7 +101,7 @@ fn a_descriptor_that_ends_early_is_short() {
 #[test]
 fn more_than_four_layers_are_refused() {
     // Offset 60, one target; next_layer_idc 2 four times, or 1.
-    for next in [0b10_1010_10, 0b01_0101_01] {
+    for next in [0b1010_1010, 0b0101_0101] {
         let descriptor = [0xC0 | 60, 0, 1, 0x87, 0x80, next, 0xFF, 0xFF];
         assert_eq!(Structure::new().glance(&descriptor, false), Err(Drop::Malformed));
     }

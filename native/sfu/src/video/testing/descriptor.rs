@@ -205,7 +205,7 @@ pub struct BitWriter {
 impl BitWriter {
     pub fn write(&mut self, count: u32, value: u32) {
         for bit in (0..count).rev() {
-            if self.len % 8 == 0 {
+            if self.len.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             self.bytes[self.len / 8] |= ((value >> bit & 1) as u8) << (7 - self.len % 8);
