@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use congestion::Bitrate;
 
+use super::Codec;
 use super::allocation::{Demand, MAX_VIDEO_SLOTS, Share, allocate};
 use super::cache::{Facts, Passed, pack};
 use super::glance::{Glance, Numbers, dimensions, glance};
@@ -130,9 +131,18 @@ impl Sfu {
             None => glance(codec, payload, header.marker),
         };
         // What cannot be read is left out: nobody shall take it for lost.
-        let glance = seen.unwrap_or(NOTHING);
-        if glance.key && glance.begins && descriptor.is_none() {
-            at.size = dimensions(codec, payload).or(at.size);
+        let mut glance = seen.unwrap_or(NOTHING);
+        if codec == Codec::H264 {
+            // A picture may have many slices: only before the first of them is nothing of it.
+            let before = index.checked_sub(1).and_then(|before| at.cache.get(before));
+            glance.key &= before.is_none_or(|before| before.timestamp != header.timestamp);
+        }
+        if glance.key && glance.begins {
+            let size = match descriptor {
+                Some(_) => at.structure.layers().highest().and_then(|(spatial, _)| at.structure.resolution(spatial)),
+                None => dimensions(codec, payload),
+            };
+            at.size = size.or(at.size);
         }
         let (timestamp, marker, described) = (header.timestamp, header.marker, descriptor.is_some());
         let facts = Facts { index, at: now, timestamp, marker, codec, glance, described };
