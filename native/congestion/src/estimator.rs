@@ -149,7 +149,9 @@ impl Estimator {
         };
         self.control.update(now, measured, MOST);
         if let Some(finding) = self.prober.clusters.finding() {
-            if finding.rate > self.control.rate() && measured.usage != Usage::Over {
+            // What a train gets of a full path is more than a flow's share: it counts while nothing else is known.
+            let fits = !finding.filled || measured.limited || self.prober.starts(now);
+            if fits && finding.rate > self.control.rate() && measured.usage != Usage::Over {
                 self.control.raise(now, finding.rate);
                 self.loss.proven(finding.rate);
             }
@@ -192,7 +194,7 @@ impl Estimator {
         self.useful = useful;
         if grew {
             let situation = self.situation(now);
-            self.prober.wanted(&situation);
+            self.prober.wanted(now, &situation);
         }
     }
 
