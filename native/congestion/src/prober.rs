@@ -164,7 +164,8 @@ impl Prober {
                 return;
             }
         }
-        if self.started.is_some() && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD) {
+        if self.started.is_some() && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD)
+        {
             self.ask(situation.target.scale(FURTHER), situation);
         }
     }

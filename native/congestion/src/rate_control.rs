@@ -109,7 +109,15 @@ pub(crate) struct RateControl {
 
 impl RateControl {
     pub fn new(now: Instant, rate: Bitrate) -> Self {
-        Self { rate, updated: now, decreased: None, capacity: Capacity::default(), holding: false, draining: None, raised: None }
+        Self {
+            rate,
+            updated: now,
+            decreased: None,
+            capacity: Capacity::default(),
+            holding: false,
+            draining: None,
+            raised: None,
+        }
     }
 
     pub fn rate(&self) -> Bitrate {
