@@ -38,9 +38,15 @@ pub(crate) struct Groups {
     previous: Option<Group>,
     current: Option<Group>,
     backwards: u32,
+    jumped: bool,
 }
 
 impl Groups {
+    /// The receiver's clock was set since the last call: what was measured before says nothing about what comes.
+    pub fn jumped(&mut self) -> bool {
+        std::mem::take(&mut self.jumped)
+    }
+
     /// A packet that was sent and arrived at these times, each in a clock of its own. Gives the variation between the two
     /// groups before, when it begins a third.
     pub fn push(&mut self, sent: i64, arrival: i64) -> Option<Variation> {
@@ -64,7 +70,7 @@ impl Groups {
         let passed = done.last_arrival - before.last_arrival;
         self.backwards = if passed < 0 { self.backwards + 1 } else { 0 };
         if (passed - departure).abs() > JUMP || self.backwards >= BACKWARDS {
-            *self = Self::default();
+            *self = Self { jumped: true, ..Self::default() };
             return None;
         }
         (passed >= 0).then_some(Variation { departure, arrival: passed, arrived: done.last_arrival })

@@ -7,6 +7,8 @@ use crate::{Bitrate, Probe, ProbeId};
 
 /// The first two probes, of the rate at the start.
 const FIRST: [f64; 2] = [3.0, 6.0];
+/// How long they and those that follow them tell more than anything else.
+const START: Duration = Duration::from_secs(2);
 /// The next, of what the last one found.
 const FURTHER: f64 = 2.0;
 /// A probe that found this share of its rate has not met the path's end.
@@ -67,7 +69,8 @@ pub(crate) struct Prober {
     /// When the last went, and its rate.
     last: Option<(Instant, Bitrate)>,
     drop: Option<Drop>,
-    started: bool,
+    /// When the first probes were asked for.
+    started: Option<Instant>,
 }
 
 impl Prober {
@@ -79,7 +82,7 @@ impl Prober {
             next: None,
             last: None,
             drop: None,
-            started: false,
+            started: None,
         }
     }
 
@@ -88,15 +91,20 @@ impl Prober {
     }
 
     /// More is wanted than the target: the first probes, or one right now instead of within [`PERIOD`].
-    pub fn wanted(&mut self, situation: &Situation) {
-        if self.started {
+    pub fn wanted(&mut self, now: Instant, situation: &Situation) {
+        if self.started.is_some() {
             self.ask(situation.target.scale(FURTHER), situation);
         } else {
-            self.started = true;
+            self.started = Some(now);
             let ceiling = Self::ceiling(situation);
             let [first, second] = FIRST.map(|factor| situation.target.scale(factor).min(ceiling));
             self.waiting = [Some(first), (second > first).then_some(second)];
         }
+    }
+
+    /// The first probes may still be telling.
+    pub fn starts(&self, now: Instant) -> bool {
+        self.started.is_some_and(|at| now.saturating_duration_since(at) < START)
     }
 
     fn ask(&mut self, rate: Bitrate, situation: &Situation) {
@@ -156,7 +164,8 @@ impl Prober {
                 return;
             }
         }
-        if self.started && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD) {
+        if self.started.is_some() && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD)
+        {
             self.ask(situation.target.scale(FURTHER), situation);
         }
     }
