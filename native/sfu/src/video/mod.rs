@@ -34,6 +34,7 @@ mod track;
 mod upstream;
 mod vp8;
 mod vp9;
+pub(crate) mod workers;
 
 pub use allocation::MAX_VIDEO_SLOTS;
 pub use codec::{Codec, UnknownCodec};

@@ -124,3 +124,37 @@ fn a_publisher_is_told_how_its_packets_come() {
     let told = theatre.people[ann].feedback_seen;
     assert!((15..=45).contains(&told), "{told}");
 }
+
+#[test]
+fn a_room_on_several_workers_is_one_room() {
+    let mut theatre = Theatre::new(3);
+    let at_home = theatre.join(true, 1, clean());
+    let elsewhere = theatre.join_at(1, true, 2, clean(), clean());
+    let third = theatre.join_at(2, false, 2, clean(), clean());
+    theatre.watch(at_home, &[(0, elsewhere, 640)]);
+    theatre.watch(elsewhere, &[(0, at_home, 1280)]);
+    theatre.watch(third, &[(0, at_home, 320), (1, elsewhere, 1280)]);
+    theatre.run(8 * SECOND);
+    for (who, slot, whose, encoding) in
+        [(at_home, 0, elsewhere, 1), (elsewhere, 0, at_home, 2), (third, 0, at_home, 0), (third, 1, elsewhere, 2)]
+    {
+        assert_eq!(theatre.told(who, slot), Some((theatre.people[whose].csrc, encoding, 2)), "{who} {slot}");
+        let pause = theatre.longest_pause(who, slot, 2 * SECOND);
+        assert!(pause < 150 * MS, "{who} {slot}: {pause:?}");
+    }
+    theatre.watch(third, &[]);
+    theatre.watch(at_home, &[]);
+    theatre.run(7 * SECOND);
+    let active: Vec<_> = theatre.people[elsewhere].encoders.iter().map(|encoder| encoder.active).collect();
+    assert_eq!(active, [true, false, false], "nobody wants it anywhere");
+    let csrc = theatre.people[at_home].csrc;
+    theatre.share(at_home, &[]);
+    theatre.run(SECOND);
+    assert_eq!(theatre.told(elsewhere, 0).map(|told| told.0), Some(0));
+    theatre.share(at_home, &[csrc]);
+    theatre.run(SECOND);
+    assert_eq!(theatre.told(elsewhere, 0).map(|told| told.0), Some(csrc));
+    theatre.leave(at_home);
+    theatre.run(SECOND);
+    assert_eq!(theatre.told(elsewhere, 0).map(|told| told.0), Some(0));
+}
