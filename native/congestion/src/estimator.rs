@@ -250,8 +250,10 @@ impl Estimator {
         let before = self.target;
         let remb = self.remb(now).unwrap_or(MOST);
         self.target = self.control.rate().min(self.loss.limit()).min(remb).clamp(LEAST, MOST);
-        if self.target < before {
-            self.prober.fell(now, before, self.target);
+        if self.control.refuted() {
+            self.prober.refuted();
+        } else if self.target < before {
+            self.prober.fell(now, before, self.target, self.backed_off);
         }
     }
 }

@@ -10,8 +10,8 @@ const LONGEST: i64 = 100_000;
 /// A jump of this much between two groups is a receiver's clock that was set, not a queue; in microseconds.
 const JUMP: i64 = 10_000_000;
 
-/// So many groups in a row that arrive before the one sent earlier are such a jump, too.
-const BACKWARDS: u32 = 3;
+/// So is arriving this much before the group sent earlier, which no reordering does; in microseconds.
+const BACKWARDS: i64 = 100_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Group {
@@ -37,7 +37,6 @@ pub(crate) struct Variation {
 pub(crate) struct Groups {
     previous: Option<Group>,
     current: Option<Group>,
-    backwards: u32,
     jumped: bool,
 }
 
@@ -68,8 +67,7 @@ impl Groups {
         let before = before?;
         let departure = done.last_sent - before.last_sent;
         let passed = done.last_arrival - before.last_arrival;
-        self.backwards = if passed < 0 { self.backwards + 1 } else { 0 };
-        if (passed - departure).abs() > JUMP || self.backwards >= BACKWARDS {
+        if (passed - departure).abs() > JUMP || passed < -BACKWARDS {
             *self = Self { jumped: true, ..Self::default() };
             return None;
         }

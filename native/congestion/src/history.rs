@@ -82,7 +82,6 @@ impl History {
         entry.size |= LOST;
         new
     }
-
 }
 
 #[cfg(test)]

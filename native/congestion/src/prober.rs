@@ -27,8 +27,8 @@ const PACKETS: usize = 5;
 const GAP: Duration = Duration::from_millis(20);
 /// A result is waited for this long, beside the round trip.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A fall below this share of the rate before is a big drop, and is probed for once the path is calm, from so long after it
-/// on, and no more after that long.
+/// A fall below this share of the rate before is a big drop, and is probed for once the path is calm, so long after its last
+/// step; steps within that long are one drop.
 const BIG_DROP: f64 = 0.66;
 const CALM: Duration = Duration::from_millis(500);
 const FORGET: Duration = Duration::from_secs(15);
@@ -39,7 +39,11 @@ const RECOVERY: f64 = 0.85;
 #[derive(Clone, Copy, Debug)]
 struct Drop {
     before: Bitrate,
+    begun: Instant,
+    /// Its last step.
     at: Instant,
+    /// Silence made it.
+    silent: bool,
 }
 
 /// What the prober goes by.
@@ -114,13 +118,19 @@ impl Prober {
         }
     }
 
-    /// The target fell from `before`.
-    pub fn fell(&mut self, now: Instant, before: Bitrate, target: Bitrate) {
+    /// The target fell from `before`, perhaps for lack of feedback.
+    pub fn fell(&mut self, now: Instant, before: Bitrate, target: Bitrate, silent: bool) {
         self.waiting = [None; 2];
-        let recent = self.drop.filter(|drop| now.saturating_duration_since(drop.at) < FORGET);
-        // Steps that follow each other are one drop.
-        let before = recent.map_or(before, |drop| drop.before.max(before));
-        self.drop = (target < before.scale(BIG_DROP)).then_some(Drop { before, at: now });
+        // Steps that follow each other are one drop, as long as what was before it still says something.
+        let recent = self.drop.filter(|drop| now.saturating_duration_since(drop.begun) < FORGET);
+        let silent = silent || recent.is_some_and(|drop| drop.silent);
+        let (before, begun) = recent.map_or((before, now), |drop| (drop.before.max(before), drop.begun));
+        self.drop = Some(Drop { before, begun, at: now, silent }).filter(|drop| target < drop.before);
+    }
+
+    /// What the last probe found was wrong: what was before a drop holds no more.
+    pub fn refuted(&mut self) {
+        (self.drop, self.waiting) = (None, [None; 2]);
     }
 
     /// A probe has found something.
@@ -156,13 +166,13 @@ impl Prober {
         if since.is_some_and(|since| since < PATIENCE + situation.rtt) {
             return;
         }
-        if let Some(drop) = self.drop {
-            let passed = now.saturating_duration_since(drop.at);
-            if passed >= CALM + situation.rtt {
-                self.drop = None;
-                self.ask(drop.before.scale(RECOVERY), situation);
-                return;
-            }
+        let calm = |drop: &mut Drop| now.saturating_duration_since(drop.at) >= CALM + situation.rtt;
+        let big = self.drop.is_some_and(|drop| situation.target < drop.before.scale(BIG_DROP));
+        // A flow that fills its share sees by itself what there is; a probe would take from others what they have just got.
+        let blind = |drop: &mut Drop| drop.silent || situation.limited;
+        if let Some(drop) = self.drop.take_if(|drop| big && blind(drop) && calm(drop)) {
+            self.ask(drop.before.scale(RECOVERY), situation);
+            return;
         }
         if self.started.is_some() && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD)
         {

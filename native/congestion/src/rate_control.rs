@@ -105,6 +105,7 @@ pub(crate) struct RateControl {
     draining: Option<(Instant, Bitrate)>,
     /// When a probe raised the rate, and from what.
     raised: Option<(Instant, Bitrate)>,
+    refuted: bool,
 }
 
 impl RateControl {
@@ -117,6 +118,7 @@ impl RateControl {
             holding: false,
             draining: None,
             raised: None,
+            refuted: false,
         }
     }
 
@@ -128,6 +130,11 @@ impl RateControl {
     /// go of a little.
     pub fn seeks(&self) -> bool {
         self.capacity.mean.is_none() && self.capacity.known.is_some_and(|known| self.rate > known.scale(WIDER))
+    }
+
+    /// An over-use has come so soon after a probe that the probe was wrong; told once.
+    pub fn refuted(&mut self) -> bool {
+        std::mem::take(&mut self.refuted)
     }
 
     /// A probe has found more.
@@ -214,6 +221,7 @@ impl RateControl {
         self.draining = narrower.map(|arriving| (until, arriving.scale(BACK)));
         let lower = narrower.map_or(lower, |arriving| arriving.scale(DRAIN));
         let raised = self.raised.take().filter(|(at, _)| now.saturating_duration_since(*at) < DOUBT);
+        self.refuted = raised.is_some();
         let before = raised.map_or(Bitrate::ZERO, |(_, before)| before.scale(BACK));
         let floor = if measured.limited { self.rate.scale(LIMITED_BACK) } else { Bitrate::ZERO };
         self.rate = lower.max(floor).max(before).min(self.rate);

@@ -67,7 +67,9 @@ fn every_start_survives_wraparound() {
             }
         }
         assert_eq!((reader.arrived.len(), reader.missing.len()), (2700, 300));
-        assert!(reader.arrived.iter().all(|(sequence, arrival)| *arrival == 4 * i64::from(sequence.wrapping_sub(start))));
+        assert!(
+            reader.arrived.iter().all(|(sequence, arrival)| *arrival == 4 * i64::from(sequence.wrapping_sub(start)))
+        );
     }
 }
 
