@@ -14,6 +14,7 @@ mod commands;
 mod dependency;
 mod extensions;
 pub(crate) mod feedback;
+mod flight;
 mod flow;
 mod glance;
 mod h264;

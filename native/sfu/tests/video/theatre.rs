@@ -616,7 +616,12 @@ impl Theatre {
     /// The longest pause between frames after `from`.
     pub fn longest_pause(&self, person: usize, slot: u8, from: Duration) -> Duration {
         let frames = self.frames(person, slot);
-        let times: Vec<_> = frames.iter().map(|frame| frame.0).filter(|at| *at >= from).collect();
+        // A frame is shown when it and all before it are there.
+        let shown = frames.iter().scan(Duration::ZERO, |latest, frame| {
+            *latest = frame.0.max(*latest);
+            Some(*latest)
+        });
+        let times: Vec<_> = shown.filter(|at| *at >= from).collect();
         let ends = self.now - self.start;
         let pauses = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
         pauses.chain(times.last().map(|last| ends.saturating_sub(*last))).max().unwrap_or(ends - from)
