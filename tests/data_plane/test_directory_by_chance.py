@@ -259,11 +259,11 @@ class Chance(RuleBasedStateMachine):
     @invariant()
     def the_engine_shares_what_is_shared_and_nothing_twice(self) -> None:
         for stay in self.directory._stays.values():
-            for peer in stay.peers:
-                able = {stay.csrc_of(each) for each in stay.asked if peer.video.can_share(each)}
-                serving = peer is stay.peer or stay.peer is None
-                if peer is stay.peer or stay.signalled:
-                    assert set(self.world.sharing.get(peer.handle, ())) == (able if serving else set())
+            if stay.peer is not None:
+                able = {stay.csrc_of(each) for each in stay.asked if stay.peer.video.can_share(each)}
+                assert set(self.world.sharing.get(stay.peer.handle, ())) == able
+            if stay.peer is not None and stay.coming is not None:
+                assert not self.world.sharing.get(stay.coming.handle)
 
     @invariant()
     def everybody_sees_what_it_chose_or_what_there_is(self) -> None:
