@@ -1,5 +1,7 @@
 """The page's side of a call: what it says to the node, and what it says to the person."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -47,12 +49,16 @@ async def connected(here: Visitor) -> None:
     await expect(here.see("voice-state")).to_have_text("Connected")
 
 
-async def test_one_offer_carries_a_microphone_and_eight_slots(visit: Visit, node: ScriptedNode, ann: Person) -> None:
+async def test_one_offer_carries_what_one_may_send_and_every_slot_there_will_be(visit: Visit, node: ScriptedNode, ann: Person) -> None:
     here, stay = await join(visit, node, ann)
     assert stay.user_id == ann.user_id
-    assert stay.offer.count("m=audio") == 9
-    assert stay.offer.count("a=sendonly") == 1
-    assert stay.offer.count("a=recvonly") == 8
+    lines = re.findall(r"^m=(\w+)[\s\S]+?^a=(sendonly|recvonly)", stay.offer, re.MULTILINE)
+    sound = [("audio", "sendonly")] * 2 + [("audio", "recvonly")] * 8
+    assert lines == sound + [("video", "sendonly")] * 2 + [("video", "recvonly")] * 9
+    assert re.findall("a=simulcast:send .*", stay.offer) == ["a=simulcast:send q;h;f\r", "a=simulcast:send q;f\r"]
+    codecs = set(re.findall(r"^a=rtpmap:\d+ (\w+)/90000", stay.offer, re.MULTILINE))
+    assert codecs == {"VP8", "H264", "VP9", "AV1", "rtx"}
+    assert len(stay.offer) < 40_000
     assert "a=group:BUNDLE" in stay.offer
     assert await here.page.locator("audio").count() == 8
     await expect(here.page.locator(".dock-ping")).to_contain_text("ms")
