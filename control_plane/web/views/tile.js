@@ -33,6 +33,7 @@ export class Tile {
   #reason;
   #pin;
   #full;
+  #quality;
   #track = null;
 
   constructor(app, tile, guild, on) {
@@ -55,13 +56,14 @@ export class Tile {
     });
     const label = h("div", { class: "tile-label" }, kind === "screen" && icon("screen"), this.#marks, this.#title);
     const tools = h("div", { class: "tile-tools" }, this.#pin, this.#full, isSelf ? this.#stop(kind) : this.#menu(tile, name));
+    this.#quality = personQuality(app, sessionId, title);
     this.element = h(
       "li",
       { class: "video-tile", testid: "video-tile", "aria-label": title, data: { kind, user: name, self: isSelf } },
       this.#video,
       this.#face,
       label,
-      !isSelf && personQuality(app, sessionId, title),
+      this.#quality.element,
       tools,
     );
     this.element.addEventListener("click", (event) => event.target.closest("button") ?? on.pin());
@@ -102,7 +104,9 @@ export class Tile {
     drawMarks(this.#marks, person);
     this.#pin.setAttribute("aria-pressed", String(isPinned));
     for (const [name, value] of Object.entries(place)) element.style.setProperty(name, `${value}px`);
+    element.style.setProperty("--side-length", `${Math.min(place.width, place.height)}px`);
     setData(element, "size", place.width < 190 ? "tiny" : place.width < 340 ? "small" : "large");
+    this.#quality.draw(this.#app.store.state.voice);
     this.#show(track);
   }
 
