@@ -43,17 +43,14 @@ export function layOut(tiles, { width, height }, pinned = null) {
   const others = tiles.filter((each) => !large.includes(each) && !small.includes(each));
   const rectangles = new Map();
   const put = (some, places) => some.forEach(({ key }, index) => rectangles.set(key, places[index]));
-  if (!large.length) {
-    put(others, grid(others.length, area));
-  } else {
-    const [main, strip] = others.length ? split(area, others.length) : [area, area];
-    put(large, [rounded(main)]);
-    put(others, grid(others.length, strip));
-  }
+  const [main, strip] = large.length && others.length ? split(area, others.length) : [area, area];
+  put(large, [rounded(main)]);
+  put(others, grid(others.length, strip));
   for (const { key } of small) {
     const across = Math.min(240, Math.max(112, width * SMALL));
     const down = across / RATIO;
-    rectangles.set(key, rounded({ left: width - across - GAP, top: height - down - GAP, width: across, height: down }));
+    const [right, bottom] = [main.left + main.width, main.top + main.height];
+    rectangles.set(key, rounded({ left: right - across - GAP, top: bottom - down - GAP, width: across, height: down }));
   }
   return rectangles;
 }

@@ -16,6 +16,11 @@ export function stage(app, onchange) {
   return new Stage(app, onchange).element;
 }
 
+/** What of `state.voice` is seen here. */
+const DRAWN = ["channelId", "sessionId", "participants", "muted", "deafened", "speaking", "dominant", "own"].concat(
+  ["watched", "videos", "videoTracks", "people"],
+);
+
 class Stage {
   #app;
   #store;
@@ -42,10 +47,14 @@ class Stage {
       for (const { target, isIntersecting } of entries) this.#seen[isIntersecting ? "add" : "delete"](target);
       this.#askSoon();
     });
-    this.#drawn = new ResizeObserver(() => this.#askSoon());
+    this.#drawn = new ResizeObserver(() => {
+      clearTimeout(this.#timer);
+      this.#timer = 0;
+      this.#askSoon();
+    });
     document.addEventListener("fullscreenchange", () => this.#askSoon());
     this.#store.watch(
-      ({ voice, guilds, user, place, loudness }) => [voice, guilds, user, place.channelId, loudness],
+      ({ voice, guilds, user, place, loudness }) => [...DRAWN.map((name) => voice[name]), guilds, user, place.channelId, loudness],
       () => this.#draw(),
     );
     this.#store.watch(
@@ -122,12 +131,14 @@ class Stage {
     }
   }
 
+  /** However often something changes meanwhile; only a size that changes makes it wait longer. */
   #askSoon() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(), SETTLED_MS);
+    this.#timer ||= setTimeout(() => this.#ask(), SETTLED_MS);
   }
 
   #ask() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
     const { visible, voice } = this.#store.state;
     if (voice.sessionId === null) return;
     const wishes = this.#cast.filter(({ isSelf }) => !isSelf).map((each) => this.#wishOf(each, visible));

@@ -105,7 +105,7 @@ export class Tile {
     this.#pin.setAttribute("aria-pressed", String(isPinned));
     for (const [name, value] of Object.entries(place)) element.style.setProperty(name, `${value}px`);
     element.style.setProperty("--side-length", `${Math.min(place.width, place.height)}px`);
-    setData(element, "size", place.width < 190 ? "tiny" : place.width < 340 ? "small" : "large");
+    setData(element, "size", place.width < 100 ? "mere" : place.width < 190 ? "tiny" : place.width < 340 ? "small" : "large");
     this.#quality.draw(this.#app.store.state.voice);
     this.#show(track);
   }
