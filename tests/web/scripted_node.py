@@ -59,6 +59,19 @@ class Stay:
         assert frame["op"] == op, frame
         return frame
 
+    async def tells(self, op: str, **content: Any) -> dict[str, Any]:
+        """The next frame that is an `op` with that content; what comes before it is passed over."""
+        passed: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    frame = await self.frames.get()
+                    if frame["op"] == op and frame.items() >= content.items():
+                        return frame
+                    passed.append(frame)
+        except TimeoutError:
+            raise AssertionError(f"waited for {op} {content}, got {passed}") from None
+
     def participant(self, csrc: int = OWN_CSRC, **how: Any) -> dict[str, Any]:
         return ScriptedNode.somebody(self.user_id, csrc, **how) | {"session_id": self.session_id}
 
@@ -72,6 +85,11 @@ class Stay:
     async def tone(self, slot: int, on: bool = True) -> None:
         """Sound, or nothing more, in a slot of the latest connection."""
         await self._page.evaluate("([slot, on]) => tone(slot, on)", [slot, on])
+
+    async def arriving(self, line: int) -> list[dict[str, Any]]:
+        """What the latest connection gets of the camera (0) or the screen (1): {codec, frames, width} of each encoding."""
+        found: list[dict[str, Any]] = await self._page.evaluate("line => arriving(line)", line)
+        return found
 
     async def picture(self, slot: int, colour: str, **how: Any) -> None:
         """A moving picture in a video slot of the latest connection: `text`, `width`, `height`."""

@@ -1,6 +1,7 @@
 """The page's side of a call: what it says to the node, and what it says to the person."""
 
 import re
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -31,13 +32,13 @@ async def join(visit: Visit, node: ScriptedNode, ann: Person) -> tuple[Visitor, 
 
 
 async def in_company(
-    visit: Visit, node: ScriptedNode, ann: Person, *others: Person, who: Person | None = None
+    visit: Visit, node: ScriptedNode, ann: Person, *others: Person, who: Person | None = None, **how: Any
 ) -> tuple[Visitor, Stay]:
     """Ann, or `who`, in the Lounge of Ann's server, of which the others are members."""
     server = await ann.new_server()
     for each in others:
         await ann.bring(each, server)
-    here = await visit()
+    here = await visit(**how)
     await here.arrive((who or ann).token)
     await here.see("channel-Lounge").click()
     stay = await node.next_stay()

@@ -30,7 +30,8 @@ class Stage {
   #pinned = null; // key
   #heardLast = new Map(); // session id → when, of those who spoke
   #size = { width: 0, height: 0 };
-  #seen = new Set(); // elements
+  #places = new Map(); // key → rectangle of layout.js
+  #inSight = false;
   #timer = 0;
   #asked = "[]";
 
@@ -42,16 +43,14 @@ class Stage {
     new ResizeObserver(([{ contentRect: { width, height } }]) => {
       this.#size = { width, height };
       this.#draw();
-    }).observe(this.element);
-    this.#sight = new IntersectionObserver((entries) => {
-      for (const { target, isIntersecting } of entries) this.#seen[isIntersecting ? "add" : "delete"](target);
-      this.#askSoon();
-    });
-    this.#drawn = new ResizeObserver(() => {
       clearTimeout(this.#timer);
       this.#timer = 0;
       this.#askSoon();
-    });
+    }).observe(this.element);
+    new IntersectionObserver(([{ isIntersecting }]) => {
+      this.#inSight = isIntersecting;
+      this.#askSoon();
+    }).observe(this.element);
     document.addEventListener("fullscreenchange", () => this.#askSoon());
     this.#store.watch(
       ({ voice, guilds, user, place, loudness }) => [...DRAWN.map((name) => voice[name]), guilds, user, place.channelId, loudness],
@@ -62,9 +61,6 @@ class Stage {
       () => this.#ask(), // at once: timers of a hidden page are slow
     );
   }
-
-  #sight;
-  #drawn;
 
   #draw() {
     const { state } = this.#store;
@@ -90,9 +86,6 @@ class Stage {
     for (const [key, tile] of this.#tiles) {
       if (wanted.has(key)) continue;
       tile.close();
-      this.#sight.unobserve(tile.element);
-      this.#drawn.unobserve(tile.element);
-      this.#seen.delete(tile.element);
       tile.element.remove();
       this.#tiles.delete(key);
     }
@@ -113,21 +106,18 @@ class Stage {
         this.#draw();
       },
       ratio: () => this.#askSoon(),
-      seen: () => this.#askSoon(),
     });
     this.#tiles.set(key, tile);
-    this.#sight.observe(tile.element);
-    this.#drawn.observe(tile.element);
     return tile;
   }
 
   #update(voice) {
     const tiles = this.#cast.map((each) => ({ key: each.key, isSmall: each.isSelf && each.kind === "screen" }));
-    const places = layOut(tiles, this.#size, this.#pinned);
+    this.#places = layOut(tiles, this.#size, this.#pinned);
     for (const [index, each] of this.#cast.entries()) {
       const isSmall = tiles[index].isSmall && tiles.length > 1 && each.key !== this.#pinned;
       const isPinned = each.key === this.#pinned;
-      this.#tiles.get(each.key).update(each, { ...pictureOf(each, voice), isPinned, isSmall, place: places.get(each.key) });
+      this.#tiles.get(each.key).update(each, { ...pictureOf(each, voice), isPinned, isSmall, place: this.#places.get(each.key) });
     }
   }
 
@@ -151,10 +141,11 @@ class Stage {
 
   #wishOf(each, visible) {
     const tile = this.#tiles.get(each.key);
-    const { clientWidth: width, clientHeight: height } = tile.element;
+    // Where it will be when it has moved there: what it passes on the way is not worth asking for.
+    const { width, height } = tile.isFull ? { width: innerWidth, height: innerHeight } : this.#places.get(each.key);
     const isChosen = tile.isFull || each.key === this.#pinned;
     const hiddenBehind = document.fullscreenElement !== null && !tile.isFull;
-    const isSeen = visible && !this.element.hidden && this.#seen.has(tile.element) && !hiddenBehind;
+    const isSeen = visible && !this.element.hidden && this.#inSight && !hiddenBehind;
     return wishOf(each, { width, height, ratio: tile.ratio, density: devicePixelRatio, isChosen, isSeen });
   }
 }

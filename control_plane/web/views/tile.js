@@ -19,15 +19,10 @@ function titleOf({ kind, isSelf }, name) {
   return kind === "screen" ? `${name}’s screen` : name;
 }
 
-/**
- * `on`: pin() to make it large or small again, ratio() when the picture has another shape, seen() when it comes into sight or leaves.
- * Returns {element, update(tile, how), ratio, isSeen, isFull}.
- */
+/** `on`: pin() to make it large or small again, ratio() when the picture has another shape. */
 export class Tile {
   #app;
-
   #video;
-  #face;
   #title;
   #marks;
   #reason;
@@ -45,7 +40,8 @@ export class Tile {
     this.#video = h("video", { class: "tile-picture", autoplay: true, playsinline: true, "aria-hidden": "true", tabIndex: -1 });
     this.#video.muted = true;
     this.#video.addEventListener("resize", () => on.ratio());
-    this.#face = h("div", { class: "tile-face" }, avatar(userId, name, "large"), (this.#reason = h("p", { class: "tile-reason" })));
+    this.#reason = h("p", { class: "tile-reason" });
+    const face = h("div", { class: "tile-face" }, avatar(userId, name, "large"), this.#reason);
     this.#title = h("span", { class: "tile-title" }, title);
     this.#marks = h("span", { class: "marks" });
     this.#pin = iconButton(icon("pin"), `Pin ${title}`, { "aria-pressed": "false", testid: "pin", on: { click: () => on.pin() } });
@@ -61,7 +57,7 @@ export class Tile {
       "li",
       { class: "video-tile", testid: "video-tile", "aria-label": title, data: { kind, user: name, self: isSelf } },
       this.#video,
-      this.#face,
+      face,
       label,
       this.#quality.element,
       tools,
@@ -71,7 +67,6 @@ export class Tile {
     this.element.addEventListener("fullscreenchange", () => {
       fill(this.#full, icon(this.isFull ? "shrink" : "expand"));
       this.#full.setAttribute("aria-pressed", String(this.isFull));
-      on.seen();
     });
   }
 
