@@ -16,7 +16,7 @@ from tests.web.visitor import Visitor
 
 # Who may use the microphone is what some of these tests are about.
 FLAGS = [each for each in ARGUMENTS if not each.startswith("--use-fake")]
-FLAGS += ["--use-fake-device-for-media-stream=device-count=2"]  # cameras
+FLAGS += ["--use-fake-device-for-media-stream=device-count=3"]  # cameras; the second gives pictures that cannot be sent
 
 NEAR_SIDE = Path(__file__).with_name("near_side.js")
 

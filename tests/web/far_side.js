@@ -21,7 +21,26 @@ async function answer(id, offer) {
   for (const each of far.getTransceivers()) if (slots.has(each.mid)) each.direction = "sendonly";
   await far.setLocalDescription();
   await gathered;
-  return far.localDescription.sdp;
+  return accepting(far.localDescription.sdp, offer);
+}
+
+// A browser does not answer that it takes simulcast, as the node does.
+function accepting(answer, offer) {
+  const simulcast = new Map(
+    offer
+      .split(/^m=/m)
+      .filter((each) => /^a=simulcast:send/m.test(each))
+      .map((each) => [/^a=mid:(\S+)/m.exec(each)[1], /^a=simulcast:send (\S+)/m.exec(each)[1]]),
+  );
+  return answer
+    .split(/^(?=m=)/m)
+    .map((each) => {
+      const rids = simulcast.get(/^a=mid:(\S+)/m.exec(each)?.[1]);
+      if (!rids) return each;
+      const lines = rids.split(";").map((rid) => `a=rid:${rid} recv\r\n`);
+      return `${each}${lines.join("")}a=simulcast:recv ${rids}\r\n`;
+    })
+    .join("");
 }
 
 // What nobody plays is not decoded, and what is played muted has no level.
@@ -58,14 +77,6 @@ async function picture(slot, { colour, text = "", width = 320, height = 180 }) {
     pen.fillRect((turn * 4) % width, height * 0.8, width / 20, height / 20);
   }, 66);
   await far.getTransceivers()[FIRST_VIDEO_SLOT + slot].sender.replaceTrack(canvas.captureStream(15).getVideoTracks()[0]);
-}
-
-// What arrives of the client's camera or screen: {rid: {codec, frames, width}}.
-async function arriving(line) {
-  const far = [...connections.values()].at(-1);
-  const report = await far.getTransceivers()[FIRST_VIDEO_SLOT - 2 + line].receiver.getStats();
-  const found = [...report.values()].filter(({ type }) => type === "inbound-rtp");
-  return found.map((each) => ({ codec: report.get(each.codecId)?.mimeType, frames: each.framesDecoded, width: each.frameWidth }));
 }
 
 // Resolves when the latest connection's microphone is heard.

@@ -86,7 +86,7 @@
 
   near.until = (condition) =>
     new Promise((resolve) => {
-      const look = () => (condition() ? resolve() : setTimeout(look, 20));
+      const look = async () => ((await condition()) ? resolve() : setTimeout(look, 20));
       look();
     });
 
@@ -107,7 +107,17 @@
   const timestamp = (receiver) => receiver.getSynchronizationSources()[0]?.rtpTimestamp ?? null;
   near.played = (slot) => timestamp(near.receiver(slot));
   near.shown = (slot) => timestamp(near.videoReceiver(slot));
-  near.encodings = (source) => near.connections.at(-1).getSenders()[{ camera: 10, screen: 11 }[source]].getParameters().encodings;
+  const sender = (source) => near.connections.at(-1).getSenders()[{ camera: 10, screen: 11 }[source]];
+  near.encodings = (source) => sender(source).getParameters().encodings;
+  // What is really sent by now: [{rid, codec, width}], in the order of the rids.
+  near.sent = async (source) => {
+    const report = [...(await sender(source).getStats()).values()];
+    const codec = (id) => report.find((each) => each.id === id)?.mimeType;
+    return near.encodings(source).map(({ rid }) => {
+      const { codecId, frameWidth, framesEncoded } = report.find((each) => each.type === "outbound-rtp" && each.rid === rid) ?? {};
+      return { rid, codec: codec(codecId), width: frameWidth ?? 0, frames: framesEncoded ?? 0 };
+    });
+  };
 
   // [how far behind `from` what is played is, how loud it is] until `samples` after it.
   near.listen = (slot, from, samples) =>

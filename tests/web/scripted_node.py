@@ -86,11 +86,6 @@ class Stay:
         """Sound, or nothing more, in a slot of the latest connection."""
         await self._page.evaluate("([slot, on]) => tone(slot, on)", [slot, on])
 
-    async def arriving(self, line: int) -> list[dict[str, Any]]:
-        """What the latest connection gets of the camera (0) or the screen (1): {codec, frames, width} of each encoding."""
-        found: list[dict[str, Any]] = await self._page.evaluate("line => arriving(line)", line)
-        return found
-
     async def picture(self, slot: int, colour: str, **how: Any) -> None:
         """A moving picture in a video slot of the latest connection: `text`, `width`, `height`."""
         await self._page.evaluate("([slot, how]) => picture(slot, how)", [slot, {"colour": colour, **how}])

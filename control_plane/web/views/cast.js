@@ -4,7 +4,7 @@ export const MOST_REMOTE = 9; // the video slots of proto/signalling.py
 
 const PRIORITY = { chosen: 200, screen: 150, speaking: 100, rest: 50 };
 const WIDEST = 7680; // as in proto/signalling.py
-const USUAL_RATIO = 16 / 9;
+const ALIKE = 0.03; // shapes that differ by less are one and the same, rounded to pixels
 
 /**
  * The tiles of those who are `present` (voiceOf), in an order that stays: [{key, sessionId, userId, kind, csrc, isSelf, …}]. Of more
@@ -29,13 +29,14 @@ export function castOf(present, { pinned, heardLast }) {
  * camera covers its tile, a screen fits into it.
  */
 export function wishOf({ csrc, kind, speaking }, { width, height, ratio, density, isChosen, isSeen }) {
-  const shape = ratio ?? USUAL_RATIO;
+  if (!(width > 0 && height > 0)) return { csrc, width: 1, priority: PRIORITY.rest, paused: true };
+  const shape = ratio && Math.abs(ratio - width / height) > ALIKE ? ratio : width / height;
   const drawn = kind === "camera" ? Math.max(width, height * shape) : Math.min(width, height * shape);
   const priority = isChosen ? "chosen" : kind === "screen" ? "screen" : speaking ? "speaking" : "rest";
   return {
     csrc,
     width: Math.min(WIDEST, Math.max(1, Math.round(drawn * density))),
     priority: PRIORITY[priority],
-    paused: !isSeen || drawn < 1,
+    paused: !isSeen,
   };
 }

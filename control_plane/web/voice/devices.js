@@ -42,11 +42,14 @@ export class DeviceProblem extends Error {
 /** Asks for the `device` ("microphone" or "camera") with that id, or for another one where it is gone. Throws `DeviceProblem`. */
 export async function openDevice(device, id = null) {
   if (!navigator.mediaDevices?.getUserMedia) throw new DeviceProblem(device, "insecure");
-  const constraints = { ...CONSTRAINTS[device], ...(id && { deviceId: { ideal: id } }) };
+  // Exactly this one: as a mere ideal, a camera with a better picture would be preferred to the one that was chosen.
+  const constraints = { ...CONSTRAINTS[device], ...(id && { deviceId: { exact: id } }) };
   try {
     return await navigator.mediaDevices.getUserMedia({ [KINDS[device]]: constraints });
   } catch (error) {
-    throw new DeviceProblem(device, PROBLEMS[error.name] ?? "busy");
+    const problem = PROBLEMS[error.name] ?? "busy";
+    if (id && problem === "missing") return openDevice(device);
+    throw new DeviceProblem(device, problem);
   }
 }
 

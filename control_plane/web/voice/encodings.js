@@ -75,7 +75,7 @@ class PictureSender {
   }
 
   async #apply() {
-    if (!this.#wanted) return;
+    if (!this.#wanted || !this.#sender.getParameters().codecs.length) return; // not negotiated: it is asked again then
     for (const withCodec of [true, false]) {
       for (const layering of LAYERINGS) {
         const parameters = this.#parameters(layering, withCodec);
