@@ -73,6 +73,8 @@ pub(crate) struct Prober {
     /// When the last went, and its rate.
     last: Option<(Instant, Bitrate)>,
     drop: Option<Drop>,
+    /// More is wanted than the target since the last probe.
+    asked: bool,
     /// When the first probes were asked for.
     started: Option<Instant>,
 }
@@ -86,6 +88,7 @@ impl Prober {
             next: None,
             last: None,
             drop: None,
+            asked: false,
             started: None,
         }
     }
@@ -94,10 +97,11 @@ impl Prober {
         situation.useful.scale(USEFUL).min(situation.most)
     }
 
-    /// More is wanted than the target: the first probes, or one right now instead of within [`PERIOD`].
+    /// More is wanted than the target: the first probes, or one as soon as the last has told its result
+    /// instead of within [`PERIOD`].
     pub fn wanted(&mut self, now: Instant, situation: &Situation) {
         if self.started.is_some() {
-            self.ask(situation.target.scale(FURTHER), situation);
+            self.asked = true;
         } else {
             self.started = Some(now);
             let ceiling = Self::ceiling(situation);
@@ -166,6 +170,10 @@ impl Prober {
         if since.is_some_and(|since| since < PATIENCE + situation.rtt) {
             return;
         }
+        if std::mem::take(&mut self.asked) {
+            self.ask(situation.target.scale(FURTHER), situation);
+            return;
+        }
         let calm = |drop: &mut Drop| now.saturating_duration_since(drop.at) >= CALM + situation.rtt;
         let big = self.drop.is_some_and(|drop| situation.target < drop.before.scale(BIG_DROP));
         // A flow that fills its share sees by itself what there is; a probe would take from others what they have just got.
@@ -183,8 +191,9 @@ impl Prober {
     /// When time alone may give [`Prober::probe`] something that it does not have now.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         let waiting = self.waiting[0].and(self.next);
+        let asked = self.last.filter(|_| self.asked).map(|(at, _)| at + PATIENCE);
         let recovery = self.drop.map(|drop| drop.at + CALM);
         let period = self.last.map(|(at, _)| at + PERIOD);
-        [waiting, recovery, period].into_iter().flatten().filter(|at| *at > now).min()
+        [waiting, asked, recovery, period].into_iter().flatten().filter(|at| *at > now).min()
     }
 }
