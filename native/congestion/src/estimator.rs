@@ -220,7 +220,11 @@ impl Estimator {
         }
         self.settle(now);
         let remb = self.remb.map(|(at, _)| at + REMB_AGE);
-        [self.silent_until(), self.prober.due(now), remb].into_iter().flatten().filter(|at| *at > now).min()
+        [self.silent_until(), self.prober.due(now, self.rtt.unwrap_or(RTT)), remb]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
     }
 
     /// When silence takes the estimate down next.

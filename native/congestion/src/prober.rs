@@ -153,8 +153,11 @@ impl Prober {
         if self.waiting[0].is_none() {
             self.think(now, situation);
         }
-        let rate = self.waiting[0].take()?;
+        let rate = self.waiting[0].take()?.min(Self::ceiling(situation));
         self.waiting.swap(0, 1);
+        if rate < situation.target.scale(WORTH) {
+            return None; // Less is useful by now.
+        }
         let bytes = rate.bytes_in(LENGTH);
         let probe = Probe { id: self.id, rate, bytes, packets: PACKETS };
         self.id = self.id.next();
@@ -189,10 +192,10 @@ impl Prober {
     }
 
     /// When time alone may give [`Prober::probe`] something that it does not have now.
-    pub fn due(&self, now: Instant) -> Option<Instant> {
+    pub fn due(&self, now: Instant, rtt: Duration) -> Option<Instant> {
         let waiting = self.waiting[0].and(self.next);
-        let asked = self.last.filter(|_| self.asked).map(|(at, _)| at + PATIENCE);
-        let recovery = self.drop.map(|drop| drop.at + CALM);
+        let asked = self.last.filter(|_| self.asked).map(|(at, _)| at + PATIENCE + rtt);
+        let recovery = self.drop.map(|drop| drop.at + CALM + rtt);
         let period = self.last.map(|(at, _)| at + PERIOD);
         [waiting, asked, recovery, period].into_iter().flatten().filter(|at| *at > now).min()
     }
