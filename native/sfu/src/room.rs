@@ -9,8 +9,9 @@ use slotmap::SlotMap;
 
 use crate::history::History;
 use crate::timeline::Timeline;
+use crate::video::workers::Shown;
 use crate::voice::Voice;
-use crate::{PeerKey, RoomId, VoiceKey, WorkerId, WorkerSet};
+use crate::{PeerKey, RoomId, TrackKey, VoiceKey, WorkerId, WorkerSet};
 
 /// A holder that said nothing for this long gives its slot to who does: the longest pause inside a word.
 const PREEMPT_AFTER: Duration = Duration::from_millis(200);
@@ -58,6 +59,10 @@ pub(crate) struct Room {
     pub(crate) replicas: WorkerSet,
     /// Voices of their members.
     pub(crate) guests: usize,
+    /// Cameras and screens of its members.
+    pub(crate) tracks: Vec<TrackKey>,
+    /// Everything that is shared, known at home.
+    pub(crate) shown: Vec<Shown>,
     /// Members that may ask for packets again.
     pub(crate) repairable: usize,
     /// A timer for its silence is set.
@@ -77,6 +82,8 @@ impl Room {
             slots: Vec::new(),
             replicas: WorkerSet::default(),
             guests: 0,
+            tracks: Vec::new(),
+            shown: Vec::new(),
             repairable: 0,
             silencing: false,
             watched: false,
@@ -182,6 +189,6 @@ impl Room {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.replicas.is_empty() && self.guests == 0
+        self.members.is_empty() && self.replicas.is_empty() && self.guests == 0 && self.shown.is_empty()
     }
 }
