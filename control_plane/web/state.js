@@ -65,7 +65,8 @@ export const nameOf = (guild, userId) => guild?.members[userId]?.user.username ?
 
 /**
  * Who is in a voice channel, who came first first: [{sessionId, userId, isSelf, muted, deafened, serverMuted, serverDeafened,
- * silenced, speaking, dominant, heard, camera, screen, screenSound}]; camera and screen are the CSRC with which they show it, or null. Of one's own call the media node knows best, of oneself the page, of other calls the gateway.
+ * silenced, speaking, dominant, heard, camera, screen, screenSound}]; camera and screen are the CSRC with which they show it, or
+ * null. Of one's own call the media node knows best, of oneself the page, of other calls the gateway.
  */
 export function voiceOf(state, guild, channelId) {
   const { voice, loudness: wanted, user } = state;
