@@ -48,6 +48,7 @@ from tests.clients.ice_restart import Paths, with_credentials
 
 RATE = 48_000  # Hz
 FRAME = RATE // 50  # samples of 20 ms
+LISTENING = 0.25  # seconds that tell one tone from another, to 4 Hz
 SETTLING = 0.5  # seconds in which a jitter buffer fills
 PATIENCE = 15  # seconds until something that should happen counts as never happening
 
@@ -431,7 +432,7 @@ class AiortcClient:
 
 
 async def heard(listener: AiortcClient, speaker: AiortcClient | int) -> Samples:
-    """A second of what `listener` hears of `speaker` (or of its csrc), which may change its slot before. Raises
+    """A quarter of a second of what `listener` hears of `speaker` (or of its csrc), which may change its slot before. Raises
     TimeoutError."""
     csrc = speaker if isinstance(speaker, int) else speaker.joined.csrc
     while True:
@@ -450,4 +451,4 @@ async def heard(listener: AiortcClient, speaker: AiortcClient | int) -> Samples:
 
 async def _settled(listener: AiortcClient, mid: str) -> Samples:
     await listener.listen(mid, SETTLING)
-    return await listener.listen(mid, 1)
+    return await listener.listen(mid, LISTENING)
