@@ -195,7 +195,7 @@ class Transport:
     def __init__(
         self, samples: Samples | None, slots: int, camera: Picture | None, videos: int, *, sendrecv: bool
     ) -> None:
-        self.connection = RTCPeerConnection(RTCConfiguration([], RTCBundlePolicy.MAX_BUNDLE))
+        self.connection = RTCPeerConnection(RTCConfiguration([], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         if samples is not None:
             self.connection.addTransceiver(Microphone(samples), direction="sendrecv" if sendrecv else "sendonly")
         for _ in range(slots - (sendrecv and samples is not None)):

@@ -53,11 +53,8 @@ def decode(packets: Sequence[bytes]) -> list[Pixels]:
     pixels: list[Pixels] = []
     for frame in _frames(packets):
         if pixels or not frame[0] & 1:  # RFC 7741 §4.3: P, the inverse key frame flag
-            pixels += [
-                each.to_ndarray(format="rgb24")
-                for each in context.decode(av.Packet(frame))
-                if isinstance(each, av.VideoFrame)
-            ]
+            decoded = (each for each in context.decode(av.Packet(frame)) if isinstance(each, av.VideoFrame))
+            pixels += [each.to_ndarray(format="rgb24") for each in decoded]
     return pixels
 
 

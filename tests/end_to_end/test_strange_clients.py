@@ -86,10 +86,13 @@ async def test_it_plays_what_others_say(chorale: Server, name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", FILMERS)
 async def test_others_see_what_it_films(chorale: Server, name: str, tmp_path: Path) -> None:
     picture = Picture(left=RED, right=BLUE)
-    async with home(chorale) as here, here.client(await here.admission(), videos=1) as viewer:
-        async with session(FILMERS[name], here.url("whip"), here.key, tmp_path, says=picture):
-            await viewer.watch((await viewer.told(Arrived)).participant.csrc)
-            await viewer.transport.eyes[0].sees(picture)
+    async with (
+        home(chorale) as here,
+        here.client(await here.admission(), videos=1) as viewer,
+        session(FILMERS[name], here.url("whip"), here.key, tmp_path, says=picture),
+    ):
+        await viewer.watch((await viewer.told(Arrived)).participant.csrc)
+        await viewer.transport.eyes[0].sees(picture)
     assert await everything_freed(chorale) == FREE
 
 
