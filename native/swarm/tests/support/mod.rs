@@ -108,6 +108,7 @@ pub fn describe(
         opens_dtls: true,
         source,
         slots,
+        video: None,
     };
     (config, session)
 }
