@@ -84,3 +84,65 @@ fn an_offer_has_an_m_line_for_each_stream() {
     assert!(sdp.contains("a=group:BUNDLE 0 1 2\r\n") && sdp.contains("a=ssrc:7 cname:ours\r\n"));
     assert!(sdp.lines().all(|line| line.len() < 200));
 }
+
+fn film(count: usize) -> Vec<VideoStream> {
+    let rid = |encoding: usize| (count > 1).then(|| ["q", "h", "f"][encoding].to_owned());
+    let stream =
+        |encoding| VideoStream { encoding, rid: rid(encoding), ssrc: 70 + encoding as u32, rtx_ssrc: Some(80) };
+    (0..count).map(stream).collect()
+}
+
+/// An m-line of video in an answer.
+fn video_answer(lines: &str) -> String {
+    let head = answer("").split("m=audio").next().unwrap().to_owned();
+    let media = answer("").split_once("m=audio").unwrap().1.replace("rtpmap:111 opus/48000/2", "rtpmap:120 VP8/90000");
+    let media = media.replace(" 111", " 120 121");
+    format!(
+        "{head}m=video{media}a=rtpmap:121 rtx/90000\r\na=fmtp:121 apt=120\r\na=extmap:5 {TRANSPORT_CC}\r\n\
+         a=extmap:6 {MID}\r\na=extmap:7 {RID}\r\n{lines}"
+    )
+}
+
+#[test]
+fn an_answer_to_a_simulcast_names_what_is_taken() {
+    let this = Offer { ssrc: None, video: film(3), ..offer(true, 0) };
+    let sdp = this.to_sdp();
+    assert!(sdp.contains("a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\na=simulcast:send q;h;f\r\n"), "{sdp}");
+    assert!(!sdp.contains("a=ssrc") && sdp.contains("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n"), "{sdp}");
+    let text = video_answer("a=rid:q recv\r\na=rid:f recv\r\na=simulcast:recv q,h;~h;f\r\na=recvonly\r\n");
+    let video = this.agree(&text, SERVER).unwrap().video.unwrap();
+    let source = video.source.unwrap();
+    assert_eq!((source.mid.as_str(), &source.streams[..]), ("0", &[film(3)[0].clone(), film(3)[2].clone()][..]));
+    assert_eq!((video.payload_type, video.rtx_payload_type), (120, Some(121)));
+    let expected = Extensions { mid: Some(6), rid: Some(7), repaired_rid: None, transport_cc: Some(5) };
+    assert_eq!(video.extensions, expected);
+}
+
+#[test]
+fn a_server_that_knows_no_simulcast_gets_the_largest() {
+    let this = Offer { ssrc: None, video: film(3), ..offer(true, 0) };
+    let video = this.agree(&video_answer("a=recvonly\r\n"), SERVER).unwrap().video.unwrap();
+    assert_eq!(video.source.unwrap().streams, [VideoStream { rid: None, ..film(3)[2].clone() }]);
+}
+
+#[test]
+fn a_single_encoding_is_known_by_its_ssrcs() {
+    let this = Offer { ssrc: None, video: film(1), ..offer(true, 0) };
+    let sdp = this.to_sdp();
+    assert!(sdp.contains("a=ssrc-group:FID 70 80\r\n") && !sdp.contains("simulcast"), "{sdp}");
+    let video = this.agree(&video_answer("a=recvonly\r\n"), SERVER).unwrap().video.unwrap();
+    assert_eq!(video.source.unwrap().streams, film(1));
+}
+
+#[test]
+fn an_answer_to_a_viewer_names_streams_and_their_repair() {
+    let this = Offer { slots: 0, video_slots: 1, ..offer(false, 0) };
+    let lines = "a=ssrc-group:FID 5 6\r\na=ssrc:5 cname:x\r\na=ssrc:6 cname:x\r\na=sendonly\r\n";
+    let video = this.agree(&video_answer(lines), SERVER).unwrap().video.unwrap();
+    assert_eq!(video.slots, [VideoSlot { ssrc: 5, rtx_ssrc: Some(6) }]);
+    let refused = video_answer(lines).replace("VP8", "H264");
+    assert_eq!(this.agree(&refused, SERVER), Err(BadAnswer::Refused));
+    for at in 0..refused.len() {
+        let _ = this.agree(&refused[..at], SERVER);
+    }
+}

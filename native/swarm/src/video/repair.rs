@@ -127,7 +127,7 @@ mod tests {
             now = now.max(due);
             this.ask(now, None, &mut asked);
         }
-        assert_eq!(asked, [2; 10]);
+        assert_eq!(asked, [2; 8]);
         assert_eq!(this.arrived(now, 2), Arrival::Needless);
     }
 
