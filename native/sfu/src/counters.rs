@@ -13,6 +13,10 @@ pub struct Counters {
     pub sources: u64,
     /// Room slots that somebody holds.
     pub slots_held: u64,
+    /// Cameras and screens that may be watched here.
+    pub videos: u64,
+    /// Bytes of video kept for those who miss some.
+    pub video_cache: u64,
     /// Addresses known to belong to a peer.
     pub paths: u64,
     /// Datagrams received.
@@ -25,6 +29,8 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Packets sent once more to who missed them.
     pub resent: u64,
+    /// Key frames that publishers were asked for.
+    pub key_frames_asked: u64,
     /// What was dropped, by reason.
     pub drops: Drops,
 }
@@ -37,12 +43,15 @@ impl Counters {
             (&mut self.peers, other.peers),
             (&mut self.sources, other.sources),
             (&mut self.slots_held, other.slots_held),
+            (&mut self.videos, other.videos),
+            (&mut self.video_cache, other.video_cache),
             (&mut self.paths, other.paths),
             (&mut self.datagrams_in, other.datagrams_in),
             (&mut self.datagrams_out, other.datagrams_out),
             (&mut self.bytes_in, other.bytes_in),
             (&mut self.bytes_out, other.bytes_out),
             (&mut self.resent, other.resent),
+            (&mut self.key_frames_asked, other.key_frames_asked),
         ] {
             *mine += theirs;
         }

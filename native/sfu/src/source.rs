@@ -9,6 +9,7 @@ pub(crate) struct Source {
     ssrc: Option<u32>,
     /// Those it was to send under, or has sent under and left: one, and at most `MAX_SSRCS` because each was authenticated.
     former: Vec<u32>,
+    /// Or not shared.
     pub(crate) muted: bool,
     pub(crate) reception: Reception,
     /// Latest audio level, -dBov.
@@ -40,6 +41,11 @@ impl Source {
         }
     }
 
+    /// The same, muted until it is shared.
+    pub(crate) fn withheld(config: SourceConfig) -> Self {
+        Self { muted: true, ..Self::new(config) }
+    }
+
     pub(crate) fn csrc(&self) -> u32 {
         self.config.csrc
     }
@@ -51,6 +57,12 @@ impl Source {
     /// Every one it has sent under.
     pub(crate) fn ssrcs(&self) -> impl Iterator<Item = u32> {
         self.former.iter().copied().chain(self.ssrc)
+    }
+
+    /// Does the packet say by MID that it is ours (RFC 8843 §9.2)?
+    pub(crate) fn is_named(&self, header: &Header, packet: &[u8]) -> bool {
+        let mid = self.config.mid_extension.and_then(|id| header.extension(packet, id));
+        mid == Some(self.config.mid.as_bytes())
     }
 
     /// Is this authenticated packet ours? Binds the SSRC by MID (RFC 8843 §9.2), or by payload type while nothing is
