@@ -7,7 +7,7 @@
 //! One line of JSON for each scenario: datagrams per second of CPU time of either, their ratio, CPU nanoseconds of one
 //! datagram of each, and what the engine's threads allocated meanwhile. `memory` tells what a peer and a room keep, without
 //! the DTLS association, `receiving` what one datagram costs to take in, and `scaling` what becomes of the cost with two
-//! workers.
+//! workers. `video`, `switching` and `repair`: see `support/video.rs`.
 //!
 //! `cargo bench -p engine --bench fanout [-- [quick] [SCENARIO…]]`
 
@@ -18,8 +18,9 @@ use std::{env, fs, process::Command, time::Duration};
 use support::{
     allocations,
     bare::BareThread,
-    receiving,
+    median, receiving,
     rooms::{self, Rooms, Size},
+    video,
 };
 
 struct Scenario {
@@ -66,6 +67,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if named("memory") {
         memory(if quick { [10, 20] } else { [100, 500] })?;
     }
+    if named("video") {
+        video::stages(if quick { 1 } else { 21 })?;
+    }
+    if named("switching") {
+        video::switching(if quick { 1 } else { 20 })?;
+    }
+    if named("repair") {
+        video::repair(if quick { 1 } else { 21 })?;
+    }
     if named("receiving") {
         receive(if quick { 10 } else { 20_000 })?;
     }
@@ -75,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 impl Scenario {
     fn run(&self, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
         let mut rooms = Rooms::new(self.size, 1)?;
-        let bare = BareThread::start(rooms.addresses()?);
+        let bare = BareThread::start(rooms.addresses()?, rooms::PAYLOAD.len());
         let heard = self.packets * self.size.talkers;
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let (mut allocated, mut forwarded) = (0, 0);
@@ -198,9 +208,4 @@ fn receive(rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
 /// CPU time of one of `datagrams`.
 fn nanoseconds(datagrams: u64, cpu: Duration) -> f64 {
     cpu.as_nanos() as f64 / datagrams as f64
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }

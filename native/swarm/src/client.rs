@@ -234,6 +234,14 @@ impl Client {
         self.state = State::Over(None);
     }
 
+    /// Forget every so many packets of video as soon as they have come, once there is media: they are told as arrived, and asked
+    /// for again. So repair can be measured while nothing is lost on the path.
+    pub fn forget_every(&mut self, packets: Option<u64>) {
+        if let Some(media) = &mut self.media {
+            media.forget_every(packets);
+        }
+    }
+
     /// With which keys the server seals; None before they are agreed on.
     pub fn material(&self) -> Option<&Material> {
         self.media.as_ref().map(|media| &media.material)

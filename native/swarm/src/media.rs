@@ -228,6 +228,12 @@ impl Media {
         }
     }
 
+    pub(crate) fn forget_every(&mut self, packets: Option<u64>) {
+        if let Some(viewer) = &mut self.viewer {
+            viewer.forget_every(packets);
+        }
+    }
+
     /// RTP packets sent and received so far.
     pub(crate) fn packets(&self) -> (u64, u64) {
         let voice = self.publisher.as_ref().map_or(0, |publisher| publisher.packets);

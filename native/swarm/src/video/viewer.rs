@@ -52,6 +52,9 @@ pub(crate) struct Viewer {
     video: Video,
     streams: Vec<Incoming>,
     arrivals: Arrivals,
+    /// Every packet of such a number is forgotten; and how many came.
+    forgets: Option<u64>,
+    count: u64,
     /// The last stream with a transport-wide number, which feedback names.
     media: u32,
 }
@@ -59,7 +62,12 @@ pub(crate) struct Viewer {
 impl Viewer {
     pub fn new(video: Video) -> Viewer {
         let streams = video.slots.iter().map(|slot| Incoming::new(*slot)).collect();
-        Viewer { video, streams, arrivals: Arrivals::default(), media: 0 }
+        Viewer { video, streams, arrivals: Arrivals::default(), forgets: None, count: 0, media: 0 }
+    }
+
+    /// See [`crate::Client::forget_every`].
+    pub fn forget_every(&mut self, packets: Option<u64>) {
+        self.forgets = packets;
     }
 
     /// Is it video, by what was agreed on?
@@ -103,6 +111,10 @@ impl Viewer {
             }
             None => return None,
         };
+        self.count += 1;
+        if self.forgets.is_some_and(|every| self.count.is_multiple_of(every)) {
+            return None;
+        }
         let taken = self.streams[at].received(now, index, header.timestamp, payload);
         taken.then_some(Seen { ssrc: header.ssrc, index, before: 0 })
     }
