@@ -110,6 +110,17 @@ pub(crate) fn nack(out: &mut [u8], sender: u32, media: u32, indices: &[u64]) -> 
     write(out, NACK, TRANSPORT, sender, media, &information[..4 * items])
 }
 
+/// draft-alvestrand-rmcat-remb-03 §2.2: no more than that many bits a second for `media`.
+pub(crate) fn limit(out: &mut [u8], sender: u32, media: u32, bitrate: u64) -> usize {
+    // An exponent of 6 bits and a mantissa of 18.
+    let exponent = (64 - bitrate.leading_zeros()).saturating_sub(18);
+    let [_, high, middle, low] = ((bitrate >> exponent) as u32).to_be_bytes();
+    let mut information = *b"REMB\x01\0\0\0\0\0\0\0";
+    information[5..8].copy_from_slice(&[(exponent as u8) << 2 | high, middle, low]);
+    information[8..].copy_from_slice(&media.to_be_bytes());
+    write(out, APPLICATION, PAYLOAD, sender, 0, &information)
+}
+
 /// Transport-wide feedback.
 pub(crate) fn arrivals(out: &mut [u8], sender: u32, media: u32, information: &[u8]) -> usize {
     write(out, ARRIVALS, TRANSPORT, sender, media, information)
@@ -153,6 +164,16 @@ mod tests {
         // 2^4 · 0x1_2345
         let length = write(&mut out, APPLICATION, PAYLOAD, 1, 0, b"REMB\x01\x11\x23\x45\0\0\0\x02");
         assert!(matches!(read(&out[..length])[..], [Request::Limit { bitrate: 0x12_3450 }]));
+    }
+
+    #[test]
+    fn a_limit_that_is_written_is_read() {
+        for bitrate in [0, 1000, 0x3_FFFF, 0x4_0000, 10_000_000] {
+            let mut out = [0; 100];
+            let length = limit(&mut out, 1, 2, bitrate);
+            let [Request::Limit { bitrate: read }] = read(&out[..length])[..] else { panic!("a limit") };
+            assert!(read <= bitrate && read >= bitrate - bitrate / 1000, "{read} of {bitrate}");
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ use crate::{
 
 /// Between two requests for a key frame: more often, an encoder would not have answered the last one.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+/// Who cannot tell when packets came says how much it can take (REMB): so often, and as much as anybody sends.
+const LIMIT_INTERVAL: Duration = Duration::from_secs(1);
+const LIMIT: u64 = 20_000_000;
 /// Streams that nobody announced are watched too, but not any number of them.
 const MAX_STREAMS: usize = 64;
 /// RFC 4588 §4: the original sequence number, before the payload.
@@ -52,6 +55,8 @@ pub(crate) struct Viewer {
     video: Video,
     streams: Vec<Incoming>,
     arrivals: Arrivals,
+    /// When the next limit is to be told; None before there is anything to limit, and where arrivals are told.
+    next_limit: Option<Instant>,
     /// Every packet of such a number is forgotten; and how many came.
     forgets: Option<u64>,
     count: u64,
@@ -62,7 +67,7 @@ pub(crate) struct Viewer {
 impl Viewer {
     pub fn new(video: Video) -> Viewer {
         let streams = video.slots.iter().map(|slot| Incoming::new(*slot)).collect();
-        Viewer { video, streams, arrivals: Arrivals::default(), forgets: None, count: 0, media: 0 }
+        Viewer { video, streams, arrivals: Arrivals::default(), next_limit: None, forgets: None, count: 0, media: 0 }
     }
 
     /// See [`crate::Client::forget_every`].
@@ -93,6 +98,9 @@ impl Viewer {
         if let Some(sequence) = transport_sequence(&self.video.extensions, header, packet) {
             self.arrivals.received(now, sequence, arrival);
             self.media = header.ssrc;
+        } else if self.video.extensions.transport_cc.is_none() {
+            self.media = header.ssrc;
+            self.next_limit.get_or_insert(now);
         }
         let payload = packet.get(header.len..)?.get(..length)?;
         if Some(header.payload_type) == self.video.rtx_payload_type {
@@ -120,7 +128,7 @@ impl Viewer {
     }
 
     pub fn due(&self) -> Option<Instant> {
-        self.streams.iter().filter_map(Incoming::due).chain(self.arrivals.due()).min()
+        self.streams.iter().filter_map(Incoming::due).chain(self.arrivals.due()).chain(self.next_limit).min()
     }
 
     /// Send what feedback is due, from `sender`.
@@ -157,6 +165,10 @@ impl Viewer {
                 stream.frames.statistics.asked += 1;
                 send(&|compound| feedback::pli(compound, sender, stream.slot.ssrc));
             }
+        }
+        if self.next_limit.is_some_and(|next| next <= now) {
+            self.next_limit = Some(now + LIMIT_INTERVAL);
+            send(&|compound| feedback::limit(compound, sender, self.media, LIMIT));
         }
         let mut information = [0; MAX_INFORMATION];
         let length = self.arrivals.write(now, &mut information);
