@@ -6,7 +6,7 @@ use crate::acknowledged::Acknowledged;
 use crate::delay::{Delay, Usage};
 use crate::feedback::{Feedback, Malformed, TICK};
 use crate::history::History;
-use crate::limited::Limited;
+use crate::limited::{Limited, SHARE};
 use crate::loss::Loss;
 use crate::prober::{Prober, Situation, USEFUL};
 use crate::rate_control::{Measured, RateControl};
@@ -41,12 +41,14 @@ pub struct Estimator {
     prober: Prober,
     remb: Option<(Instant, Bitrate)>,
     useful: Bitrate,
+    sending: Bitrate,
     rtt: Option<Duration>,
     /// Of the last feedback, in ticks, and its reference time unwrapped.
     reference: Option<i64>,
-    /// When the last feedback came, or the first packet went out after all before were acknowledged.
-    heard: Option<Instant>,
-    backed_off: Option<Instant>,
+    /// When the first packet went out since the last feedback, or since silence took the estimate down.
+    unheard: Option<Instant>,
+    /// Silence has taken the estimate down since the last feedback.
+    backed_off: bool,
     target: Bitrate,
 }
 
@@ -64,10 +66,11 @@ impl Estimator {
             prober: Prober::new(),
             remb: None,
             useful: Bitrate::ZERO,
+            sending: Bitrate::ZERO,
             rtt: None,
             reference: None,
-            heard: None,
-            backed_off: None,
+            unheard: None,
+            backed_off: false,
             target: START,
         }
     }
@@ -79,7 +82,7 @@ impl Estimator {
     /// A packet of `size` bytes goes out, as part of a probe or not. Gives its transport-wide sequence number.
     pub fn sent(&mut self, now: Instant, size: usize, probe: Option<ProbeId>) -> u16 {
         self.limited.sent(size);
-        self.heard.get_or_insert(now);
+        self.unheard.get_or_insert(now);
         self.history.push(self.micros(now), size, probe.map_or(0, ProbeId::number))
     }
 
@@ -113,8 +116,7 @@ impl Estimator {
             newest = newest.max(Some(sent.at));
         }
         self.loss.count(expected, lost);
-        self.heard = (self.history.next() != 0).then_some(now);
-        self.backed_off = None;
+        (self.unheard, self.backed_off) = (None, false);
         if let Some(newest) = newest {
             self.measure_rtt(Duration::from_micros((sent_now - newest).max(0) as u64));
             self.judge(now);
@@ -149,7 +151,9 @@ impl Estimator {
         };
         self.control.update(now, measured, MOST);
         if let Some(finding) = self.prober.clusters.finding() {
-            if finding.rate > self.control.rate() && measured.usage != Usage::Over {
+            // What a train gets of a full path is more than a flow's share: it counts while nothing else is known.
+            let fits = !finding.filled || measured.limited || self.prober.starts(now);
+            if fits && finding.rate > self.control.rate() && measured.usage != Usage::Over {
                 self.control.raise(now, finding.rate);
                 self.loss.proven(finding.rate);
             }
@@ -165,7 +169,7 @@ impl Estimator {
     pub fn reported(&mut self, now: Instant, fraction_lost: u8, rtt: Duration) {
         self.measure_rtt(rtt);
         if self.reference.is_none() {
-            self.heard = None;
+            (self.unheard, self.backed_off) = (None, false);
             self.loss.judge(now, f64::from(fraction_lost) / 256.0, self.control.rate(), self.target);
             if let Some(remb) = self.remb(now) {
                 // The receiver estimates by itself.
@@ -187,12 +191,12 @@ impl Estimator {
 
     /// What everything wished for would take, and what is sent of it now. Nothing is probed beyond what is useful.
     pub fn wanted(&mut self, now: Instant, useful: Bitrate, sending: Bitrate) {
-        let _ = sending;
+        self.sending = sending;
         let grew = useful > self.useful && useful > self.target;
         self.useful = useful;
         if grew {
             let situation = self.situation(now);
-            self.prober.wanted(&situation);
+            self.prober.wanted(now, &situation);
         }
     }
 
@@ -212,18 +216,21 @@ impl Estimator {
         if self.silent_until().is_some_and(|due| due <= now) {
             let rate = self.control.rate().min(self.target).scale(SILENCE_BACK).max(LEAST);
             self.control.set(now, rate);
-            self.backed_off = Some(now);
+            (self.unheard, self.backed_off) = (None, true);
         }
         self.settle(now);
         let remb = self.remb.map(|(at, _)| at + REMB_AGE);
-        [self.silent_until(), self.prober.due(now), remb].into_iter().flatten().filter(|at| *at > now).min()
+        [self.silent_until(), self.prober.due(now, self.rtt.unwrap_or(RTT)), remb]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
     }
 
     /// When silence takes the estimate down next.
     fn silent_until(&self) -> Option<Instant> {
-        let heard = self.heard?;
-        let first = heard + SILENCE + self.rtt.unwrap_or(RTT);
-        Some(self.backed_off.map_or(first, |at| at + SILENCE_STEP))
+        let wait = if self.backed_off { SILENCE_STEP } else { SILENCE + self.rtt.unwrap_or(RTT) };
+        self.unheard.map(|since| since + wait)
     }
 
     /// A probe that should begin now. Ask when no other is being sent.
@@ -233,13 +240,13 @@ impl Estimator {
     }
 
     fn situation(&self, now: Instant) -> Situation {
-        let calm = self.delay.usage() == Usage::Normal && !self.loss.is_high() && self.backed_off.is_none();
+        let calm = self.delay.usage() == Usage::Normal && !self.loss.is_high() && !self.backed_off;
         Situation {
             target: self.target,
             useful: self.useful,
             most: self.remb(now).unwrap_or(MOST).min(MOST),
             calm,
-            limited: self.limited.is(),
+            limited: self.limited.is() || self.sending < self.target.scale(SHARE),
             seeks: self.control.seeks(),
             rtt: self.rtt.unwrap_or(RTT),
         }
@@ -249,8 +256,10 @@ impl Estimator {
         let before = self.target;
         let remb = self.remb(now).unwrap_or(MOST);
         self.target = self.control.rate().min(self.loss.limit()).min(remb).clamp(LEAST, MOST);
-        if self.target < before {
-            self.prober.fell(now, before, self.target);
+        if self.control.refuted() {
+            self.prober.refuted();
+        } else if self.target < before {
+            self.prober.fell(now, before, self.target, self.backed_off);
         }
     }
 }
