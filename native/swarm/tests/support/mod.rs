@@ -110,6 +110,7 @@ pub fn describe(
         opens_dtls: true,
         source,
         slots,
+        video: None,
     };
     (config, session)
 }
