@@ -1,7 +1,7 @@
 """Who is published to: an ICE-lite, DTLS-SRTP receiver in one thread, which opens every packet and keeps it.
 
-It shares no code with the node: aioice's STUN, OpenSSL's DTLS, libsrtp. What it feeds back says that the path is wide and
-loses nothing, so that an encoder sends every layer it has.
+It shares no code with the node: aioice's STUN, OpenSSL's DTLS, libsrtp. What it feeds back says that the path is wide
+and loses nothing, so that an encoder sends every layer it has.
 """
 
 import secrets
@@ -43,7 +43,7 @@ class Stream:
 
 @dataclass
 class Feedback:
-    """Transport-wide sequence numbers that came since the last report (draft-holmer-rmcat-transport-wide-cc-extensions-01)."""
+    """Transport-wide sequence numbers since the last report (draft-holmer-rmcat-transport-wide-cc-extensions-01)."""
 
     arrivals: dict[int, float] = field(default_factory=dict)
     highest: int = 0
@@ -118,7 +118,7 @@ def element(packet: bytes, wanted: int) -> bytes | None:
 
 
 class FarEnd:
-    """Listens from the beginning; `expect` tells it who comes, `close` ends it. Only `arrivals` is for other threads."""
+    """Listens from the beginning, until `close`. Other threads may read `arrivals`, and only that."""
 
     def __init__(self) -> None:
         self.ufrag, self.password = secrets.token_hex(4), secrets.token_hex(12)

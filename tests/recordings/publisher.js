@@ -94,14 +94,13 @@ const publisher = {
     const reports = [...(await this.sender.getStats()).values()];
     return reports
       .filter(({ type }) => type === "outbound-rtp")
-      .map(({ rid, ssrc, frameWidth, frameHeight, framesEncoded, scalabilityMode, encoderImplementation }) => ({
+      .map(({ rid, ssrc, frameWidth, frameHeight, framesEncoded, scalabilityMode }) => ({
         rid: rid ?? null,
         ssrc,
         width: frameWidth ?? 0,
         height: frameHeight ?? 0,
         frames: framesEncoded,
         scalability_mode: scalabilityMode ?? null,
-        encoder: encoderImplementation ?? null,
       }));
   },
 };

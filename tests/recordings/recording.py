@@ -40,7 +40,6 @@ class Description:
     rtx_payload_type: int | None
     extensions: dict[str, int]  # names of sdp_answer.EXTENSIONS to ids, as negotiated
     encodings: list[Encoding]  # smallest first
-    encoder: str
     browser: str
     field_trials: str
     set_extensions: list[str] | None  # parts of URIs given to setHeaderExtensionsToNegotiate

@@ -86,7 +86,11 @@ def answer(offer: str, far_end: FarEnd, *, codec: str, leave_out: frozenset[str]
             "a=rtcp-rsize",
             *extmaps,
             *[f"{line};{start}" if line.startswith(f"a=fmtp:{payload_type} ") else line for line in kept],
-            *([] if any(line.startswith(f"a=fmtp:{payload_type} ") for line in kept) else [f"a=fmtp:{payload_type} {start}"]),
+            *(
+                []
+                if any(line.startswith(f"a=fmtp:{payload_type} ") for line in kept)
+                else [f"a=fmtp:{payload_type} {start}"]
+            ),
             *[f"a=rid:{rid} recv" for rid in rids],
             *([f"a=simulcast:recv {';'.join(rids)}"] if rids else []),
             f"a=candidate:1 1 udp 2130706431 {host} {port} typ host",
