@@ -25,6 +25,8 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Packets sent once more to who missed them.
     pub resent: u64,
+    /// Key frames that publishers were asked for.
+    pub key_frames_asked: u64,
     /// What was dropped, by reason.
     pub drops: Drops,
 }
@@ -43,6 +45,7 @@ impl Counters {
             (&mut self.bytes_in, other.bytes_in),
             (&mut self.bytes_out, other.bytes_out),
             (&mut self.resent, other.resent),
+            (&mut self.key_frames_asked, other.key_frames_asked),
         ] {
             *mine += theirs;
         }

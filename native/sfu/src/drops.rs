@@ -46,6 +46,9 @@ pub enum Drop {
     /// Silence beyond what receivers need.
     #[error("silent")]
     Silent,
+    /// After what makes it useless: video of a codec that is over, or not yet begun.
+    #[error("late")]
+    Late,
     /// Between workers: of a room, or a voice in it, that has just ended.
     #[error("no room")]
     NoRoom,
@@ -53,7 +56,7 @@ pub enum Drop {
 
 impl Drop {
     /// How many reasons there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 
     /// All of them, in the order of their numbers.
     pub const ALL: [Drop; Self::COUNT] = [
@@ -71,6 +74,7 @@ impl Drop {
         Drop::NoSlot,
         Drop::Policed,
         Drop::Silent,
+        Drop::Late,
         Drop::NoRoom,
     ];
 
@@ -91,6 +95,7 @@ impl Drop {
             Drop::NoSlot => "no_slot",
             Drop::Policed => "policed",
             Drop::Silent => "silent",
+            Drop::Late => "late",
             Drop::NoRoom => "no_room",
         }
     }

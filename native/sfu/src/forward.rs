@@ -91,7 +91,7 @@ impl Sfu {
         self.relay_forward(room_key, &forward, spoken.red, out);
         if self.voices[key].begins_to_speak() {
             out.event(Event::Speaking { room: self.rooms[room_key].id, csrc, speaking: true });
-            self.watch(now, room_key, out);
+            self.watch_speakers(now, room_key, out);
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Sfu {
         }
         for member in &room.members {
             let receiver = &mut self.peers[*member];
-            if forward.csrc.is_some() && receiver.csrc() == forward.csrc {
+            if forward.csrc.is_some_and(|csrc| receiver.is_heard_as(csrc)) {
                 supersede(receiver, forward, &mut self.counters, out);
                 continue;
             }

@@ -31,6 +31,7 @@ pub mod srtp;
 mod statistics;
 pub mod stun;
 mod timeline;
+pub mod video;
 mod voice;
 mod wheel;
 mod workers;
@@ -49,6 +50,9 @@ pub const MAX_DATAGRAM: usize = 1500;
 
 /// The most slots one receiver may have.
 pub const MAX_SLOTS: usize = 32;
+
+/// The most cameras and screens of one peer.
+pub const MAX_VIDEO_SOURCES: usize = 2;
 
 /// The most voices one peer may ignore.
 pub const MAX_IGNORED: usize = 256;
@@ -137,6 +141,8 @@ pub enum Note {
         room: RoomId,
         /// Who.
         peer: PeerId,
+        /// As whom.
+        csrc: u32,
     },
     /// It has fallen silent. Packets of before may still be on their way: the note can overtake them.
     Release {
@@ -144,6 +150,8 @@ pub enum Note {
         room: RoomId,
         /// Who.
         peer: PeerId,
+        /// As whom.
+        csrc: u32,
         /// Of its source, as packets say it.
         generation: u32,
         /// The last packet of before.
@@ -187,10 +195,14 @@ pub struct PeerConfig {
     pub remote_ufrag: String,
     /// The client's ICE password (unused while we are lite and never send checks).
     pub remote_password: String,
-    /// What it publishes, if anything.
+    /// Its microphone, if it has one.
     pub source: Option<SourceConfig>,
-    /// What it receives into.
+    /// The sound of the screen it shares, if it may share one.
+    pub screen_sound: Option<SourceConfig>,
+    /// What it hears into.
     pub slots: Vec<SlotConfig>,
+    /// What of video it publishes and watches, if anything.
+    pub video: Option<VideoConfig>,
     /// The CNAME of our streams to it (RFC 7022).
     pub cname: String,
 }
@@ -206,7 +218,7 @@ pub struct IceCredentials {
     pub remote_ufrag: String,
 }
 
-/// A microphone.
+/// A source of sound.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
     /// The CSRC under which others hear it; unique in the room, not 0.
@@ -238,6 +250,114 @@ pub struct SlotConfig {
     pub nack: bool,
     /// The client's id for the audio level extension.
     pub level_extension: Option<u8>,
+}
+
+/// Video of one client.
+#[derive(Clone, Debug, Default)]
+pub struct VideoConfig {
+    /// Its camera and its screen; at most [`MAX_VIDEO_SOURCES`].
+    pub sources: Vec<VideoSourceConfig>,
+    /// What it watches into; at most [`video::MAX_VIDEO_SLOTS`].
+    pub slots: Vec<VideoSlotConfig>,
+    /// Its ids of header extensions.
+    pub extensions: Extensions,
+    /// It tells when each packet came (draft-holmer-rmcat-transport-wide-cc-extensions-01), and wants to be told.
+    pub transport_cc: bool,
+}
+
+/// Ids (1 to 14) of header extensions, where agreed on (RFC 8285).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// RFC 9143.
+    pub mid: Option<u8>,
+    /// RFC 8852.
+    pub rid: Option<u8>,
+    /// RFC 8852.
+    pub repaired_rid: Option<u8>,
+    /// draft-holmer-rmcat-transport-wide-cc-extensions-01.
+    pub transport_cc: Option<u8>,
+    /// When a frame was captured.
+    pub abs_capture_time: Option<u8>,
+    /// How late a receiver may play.
+    pub playout_delay: Option<u8>,
+    /// Sizes and rates of a publisher's layers.
+    pub video_layers_allocation: Option<u8>,
+    /// AV1 RTP specification, appendix A.
+    pub dependency_descriptor: Option<u8>,
+    /// 3GPP TS 26.114 §7.4.5.
+    pub video_orientation: Option<u8>,
+}
+
+/// A payload type, and that of its repair stream (RFC 4588).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoCodec {
+    /// Which.
+    pub codec: video::Codec,
+    /// 7 bits.
+    pub payload_type: u8,
+    /// 7 bits.
+    pub rtx_payload_type: Option<u8>,
+}
+
+/// A camera or a screen.
+#[derive(Clone, Debug)]
+pub struct VideoSourceConfig {
+    /// The CSRC under which others see it; no other video in the room has it, and it is not 0.
+    pub csrc: u32,
+    /// Its m-line's `mid`.
+    pub mid: String,
+    /// It is a screen.
+    pub screen: bool,
+    /// What it may come as.
+    pub codecs: Vec<VideoCodec>,
+    /// Restriction identifiers (RFC 8851) of its encodings, the smallest first; none: there is one encoding.
+    pub rids: Vec<String>,
+    /// SSRCs of media and repair by encoding, where the offer names them.
+    pub ssrcs: Vec<(u32, Option<u32>)>,
+}
+
+impl VideoSourceConfig {
+    /// How many encodings it has.
+    pub fn encodings(&self) -> usize {
+        self.rids.len().clamp(1, video::MAX_ENCODINGS)
+    }
+}
+
+/// A fixed RTP stream of video to a client.
+#[derive(Clone, Debug)]
+pub struct VideoSlotConfig {
+    /// Our SSRC.
+    pub ssrc: u32,
+    /// And that of its repair stream.
+    pub rtx_ssrc: u32,
+    /// What the client decodes.
+    pub codecs: Vec<VideoCodec>,
+}
+
+/// What a client wishes to see in one of its video slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Index of the slot.
+    pub slot: u8,
+    /// Whose.
+    pub csrc: u32,
+    /// Pixels it draws.
+    pub width: u16,
+    /// Higher ones are served first.
+    pub priority: u8,
+    /// Not now.
+    pub paused: bool,
+}
+
+/// Why a slot shows less than was wished for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The receiver's path carries no more.
+    Bandwidth,
+    /// The publisher sends no better.
+    Source,
+    /// The receiver cannot decode it.
+    Codec,
 }
 
 /// The SRTP master keys of one DTLS association.
@@ -305,6 +425,34 @@ pub enum Event {
         /// Who.
         csrc: u32,
     },
+    /// What a video slot of `peer` shows from `timestamp` (90 kHz) on.
+    VideoSlot {
+        /// The receiver.
+        peer: PeerId,
+        /// Index among its video slots.
+        slot: u8,
+        /// Whose it is; 0: nobody's.
+        csrc: u32,
+        /// RTP timestamp of the first packet.
+        timestamp: u32,
+        /// Which encoding, and up to which layers of it.
+        encoding: u8,
+        /// Spatial.
+        spatial: u8,
+        /// Temporal.
+        temporal: u8,
+        /// Why not more.
+        limit: Option<Limit>,
+    },
+    /// Which encodings of a camera or screen anybody wants: bit i is encoding i, the smallest is always in.
+    Encodings {
+        /// The publisher.
+        peer: PeerId,
+        /// Which of its sources.
+        csrc: u32,
+        /// Bits.
+        wanted: u8,
+    },
     /// From `timestamp` on, `slot` of `peer` carries `csrc`; 0 is nobody. For peers with fewer slots than the room.
     SlotChanged {
         /// The receiver.
@@ -339,4 +487,6 @@ slotmap::new_key_type! {
     struct RoomKey;
     /// Internal handle of a voice.
     struct VoiceKey;
+    /// Internal handle of a camera or a screen.
+    struct TrackKey;
 }

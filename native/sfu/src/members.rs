@@ -10,10 +10,11 @@ use crate::room::Room;
 use crate::sfu::Sfu;
 use crate::source::Source;
 use crate::srtp::{Inbound, Outbound};
+use crate::video::{MAX_VIDEO_SLOTS, Upstream, VideoReceiver};
 use crate::voice::Voice;
 use crate::{
-    Event, IceCredentials, Keys, MAX_IGNORED, MAX_SLOTS, Note, Output, Path, PeerConfig, PeerId, PeerKey, Placement,
-    RoomKey, SlotConfig,
+    Event, IceCredentials, Keys, MAX_IGNORED, MAX_SLOTS, MAX_VIDEO_SOURCES, Note, Output, Path, PeerConfig, PeerId, PeerKey, Placement,
+    RoomKey,
 };
 
 /// Why a peer cannot be added, or cannot restart.
@@ -34,6 +35,9 @@ pub enum Rejected {
     /// Two streams with one SSRC under one key would use every nonce twice (RFC 7714 §8.4).
     #[error("two slots have one SSRC")]
     SsrcInUse,
+    /// More than [`MAX_VIDEO_SOURCES`](crate::MAX_VIDEO_SOURCES).
+    #[error("too many video sources")]
+    TooManySources,
     /// CSRC 0 means nobody.
     #[error("the CSRC must not be 0")]
     NoCsrc,
@@ -64,8 +68,13 @@ impl Sfu {
             ice: Agent::new(credentials, now),
             srtp: None,
             source: config.source.map(Source::new),
+            screen_sound: config.screen_sound.map(|sound| Box::new(Source::new(sound))),
             receiver: Receiver::new(now, config.slots, self.settings.audio_slots, || random.u32() as u16),
-            policer: Policer::new(now),
+            policer: Policer::new(now, config.video.as_ref().map_or(0, |video| video.sources.len())),
+            upstream: config.video.as_ref().and_then(Upstream::new),
+            video: config.video.filter(|video| !video.slots.is_empty()).map(|video| {
+                Box::new(VideoReceiver::new(now, video, || random.u32() as u16))
+            }),
             report_ssrc: random.u32(),
             connected: false,
             deafened: false,
@@ -73,11 +82,12 @@ impl Sfu {
             traffic: Traffic::default(),
             rtt: 0.0,
         };
-        let ssrc = peer.source.as_ref().and_then(Source::ssrc);
         let key = self.peers.insert(peer);
         self.peer_keys.insert(id, key);
         self.by_ufrag.insert(config.local_ufrag, key);
-        if let Some(ssrc) = ssrc {
+        let peer = &self.peers[key];
+        let of_video = peer.upstream.iter().flat_map(|upstream| upstream.ssrcs());
+        for ssrc in peer.sources().filter_map(Source::ssrc).chain(of_video) {
             self.by_ssrc.insert(ssrc, key);
         }
         self.enter(now, key, room_key, out);
@@ -95,11 +105,25 @@ impl Sfu {
         if config.slots.len() > MAX_SLOTS {
             return Err(Rejected::TooManySlots);
         }
-        let twin = |(i, slot): (usize, &SlotConfig)| config.slots[..i].iter().any(|each| each.ssrc == slot.ssrc);
-        if config.slots.iter().enumerate().any(twin) {
+        let videos = config.video.iter().flat_map(|video| &video.slots);
+        let ssrcs = config.slots.iter().map(|slot| slot.ssrc).chain(videos.flat_map(|slot| [slot.ssrc, slot.rtx_ssrc]));
+        let mut ssrcs: Vec<u32> = ssrcs.collect();
+        ssrcs.sort_unstable();
+        if ssrcs.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Rejected::SsrcInUse);
         }
-        if let Some(source) = &config.source {
+        if let Some(video) = &config.video {
+            if video.slots.len() > MAX_VIDEO_SLOTS {
+                return Err(Rejected::TooManySlots);
+            }
+            if video.sources.len() > MAX_VIDEO_SOURCES {
+                return Err(Rejected::TooManySources);
+            }
+            if video.sources.iter().any(|source| source.csrc == 0) {
+                return Err(Rejected::NoCsrc);
+            }
+        }
+        for source in config.source.iter().chain(&config.screen_sound) {
             if source.csrc == 0 {
                 return Err(Rejected::NoCsrc);
             }
@@ -134,27 +158,34 @@ impl Sfu {
         peer.room = room_key;
         room.members.push(key);
         room.repairable += usize::from(peer.receiver.is_repairable());
-        let Some(source) = &mut peer.source else { return };
-        let csrc = source.csrc();
-        if room.home == self.settings.worker {
-            source.voice = Some(self.voices.insert(Voice::new(csrc, room_key, None, now)));
-        } else {
-            out.note(room.home, Note::Enter { room: room.id, peer: peer.id, csrc });
+        self.enter_videos(now, key, room_key, out);
+        let peer = &mut self.peers[key];
+        let room = &mut self.rooms[room_key];
+        let id = peer.id;
+        for source in peer.sources_mut() {
+            let csrc = source.csrc();
+            if room.home == self.settings.worker {
+                source.voice = Some(self.voices.insert(Voice::new(csrc, room_key, None, now)));
+            } else {
+                out.note(room.home, Note::Enter { room: room.id, peer: id, csrc });
+            }
         }
     }
 
     /// A peer is no longer a member of its room, which ends with its last.
     fn leave(&mut self, now: Instant, key: PeerKey, out: &mut impl Output) {
         self.release_peer(now, key, out);
+        self.leave_videos(key, out);
         let peer = &mut self.peers[key];
         let room_key = peer.room;
         let room = &mut self.rooms[room_key];
         room.members.retain(|member| *member != key);
         room.repairable -= usize::from(peer.receiver.is_repairable());
-        if let Some(source) = &mut peer.source {
+        let id = peer.id;
+        for source in peer.sources_mut() {
             match source.voice.take() {
                 Some(voice) => drop(self.voices.remove(voice)),
-                None => out.note(room.home, Note::Exit { room: room.id, peer: peer.id }),
+                None => out.note(room.home, Note::Exit { room: room.id, peer: id, csrc: source.csrc() }),
             }
         }
         if room.members.is_empty() && room.home != self.settings.worker {
@@ -172,7 +203,7 @@ impl Sfu {
             return;
         }
         if room.dominant.is_some_and(|key| !self.voices.contains_key(key)) {
-            self.watch(now, room_key, out);
+            self.watch_speakers(now, room_key, out);
             let room = &self.rooms[room_key];
             if room.dominant.is_none() {
                 out.event(Event::Dominant { room: room.id, csrc: 0 });
@@ -201,11 +232,10 @@ impl Sfu {
                 self.by_path.remove(path);
             }
         }
-        if let Some(source) = &peer.source {
-            for ssrc in source.ssrcs() {
-                if self.by_ssrc.get(&ssrc) == Some(&key) {
-                    self.by_ssrc.remove(&ssrc);
-                }
+        let of_video = peer.upstream.iter().flat_map(|upstream| upstream.ssrcs());
+        for ssrc in peer.sources().flat_map(Source::ssrcs).chain(of_video) {
+            if self.by_ssrc.get(&ssrc) == Some(&key) {
+                self.by_ssrc.remove(&ssrc);
             }
         }
     }
@@ -259,7 +289,7 @@ impl Sfu {
         Ok(())
     }
 
-    /// Packets of a muted source go nowhere.
+    /// Packets of a muted microphone go nowhere.
     pub fn set_muted(&mut self, now: Instant, id: PeerId, muted: bool, out: &mut impl Output) {
         let Some(key) = self.peer_keys.get(&id).copied() else {
             return;
@@ -268,7 +298,7 @@ impl Sfu {
             source.muted = muted;
         }
         if muted {
-            self.release_peer(now, key, out);
+            self.release_source(now, key, false, out);
         }
     }
 
@@ -294,21 +324,23 @@ impl Sfu {
 
     /// `key` falls silent, wherever its room is at home.
     pub(crate) fn release_peer(&mut self, now: Instant, key: PeerKey, out: &mut impl Output) {
+        for screen in [false, true] {
+            self.release_source(now, key, screen, out);
+        }
+    }
+
+    /// The same of its microphone, or of its screen's sound.
+    pub(crate) fn release_source(&mut self, now: Instant, key: PeerKey, screen: bool, out: &mut impl Output) {
         let peer = &self.peers[key];
-        let Some(source) = &peer.source else { return };
+        let source = if screen { peer.screen_sound.as_deref() } else { peer.source.as_ref() };
+        let Some(source) = source else { return };
         match source.voice {
             Some(voice) => self.release(now, voice, out),
             None => {
                 let room = &self.rooms[peer.room];
-                out.note(
-                    room.home,
-                    Note::Release {
-                        room: room.id,
-                        peer: peer.id,
-                        generation: source.generation,
-                        last: source.reception.highest(),
-                    },
-                );
+                let (generation, last) = (source.generation, source.reception.highest());
+                let (room, home) = (room.id, room.home);
+                out.note(home, Note::Release { room, peer: peer.id, csrc: source.csrc(), generation, last });
             }
         }
     }

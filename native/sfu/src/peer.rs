@@ -5,8 +5,10 @@ use std::time::Instant;
 use crate::ice::Agent;
 use crate::police::Policer;
 use crate::receiver::Receiver;
+use crate::rtp::Header;
 use crate::source::Source;
 use crate::srtp::{Inbound, Outbound};
+use crate::video::{Upstream, VideoReceiver};
 use crate::{PeerId, RoomKey};
 
 pub(crate) struct Srtp {
@@ -21,8 +23,15 @@ pub(crate) struct Peer {
     pub(crate) cname: String,
     pub(crate) ice: Agent,
     pub(crate) srtp: Option<Srtp>,
+    /// Its microphone.
     pub(crate) source: Option<Source>,
+    /// The sound of its screen.
+    pub(crate) screen_sound: Option<Box<Source>>,
     pub(crate) receiver: Receiver,
+    /// What it publishes of video.
+    pub(crate) upstream: Option<Box<Upstream>>,
+    /// What it watches.
+    pub(crate) video: Option<Box<VideoReceiver>>,
     pub(crate) policer: Policer,
     /// The SSRC of receiver reports while nothing is sent.
     pub(crate) report_ssrc: u32,
@@ -37,8 +46,32 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn csrc(&self) -> Option<u32> {
-        self.source.as_ref().map(Source::csrc)
+    /// All it may be heard with.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.source.iter().chain(self.screen_sound.as_deref())
+    }
+
+    pub(crate) fn sources_mut(&mut self) -> impl Iterator<Item = &mut Source> {
+        self.source.iter_mut().chain(self.screen_sound.as_deref_mut())
+    }
+
+    /// Is an opened packet of its screen's sound, by SSRC, by MID, or because the microphone has its SSRC?
+    pub(crate) fn is_of_screen(&self, header: &Header, packet: &[u8]) -> bool {
+        let Some(sound) = self.screen_sound.as_deref() else { return false };
+        let Some(microphone) = &self.source else { return true };
+        let has = |source: &Source| source.ssrc() == Some(header.ssrc);
+        if has(microphone) || has(sound) {
+            return has(sound);
+        }
+        if microphone.is_named(header, packet) || sound.is_named(header, packet) {
+            return sound.is_named(header, packet);
+        }
+        microphone.ssrc().is_some() && sound.ssrc().is_none()
+    }
+
+    /// Is it heard as `csrc`?
+    pub(crate) fn is_heard_as(&self, csrc: u32) -> bool {
+        self.sources().any(|source| source.csrc() == csrc)
     }
 }
 

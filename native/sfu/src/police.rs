@@ -1,4 +1,5 @@
 //! What one member may send: a token bucket (RFC 2697's, in two units), filled by time and emptied by packets.
+//! With video the bucket is that of the whole member, for nothing tells a packet's kind before it was opened.
 
 use std::time::{Duration, Instant};
 
@@ -6,6 +7,9 @@ use std::time::{Duration, Instant};
 const PACKETS_PER_SECOND: f32 = 800.0;
 /// Opus at its highest rate (510 kb/s, RFC 6716 §2.1.1) twice, for RED, with headers: 200 kB/s.
 const BYTES_PER_SECOND: f32 = 200_000.0;
+/// And for each camera or screen: three layers of 12 Mb/s together in packets of 1,200 bytes, repairs and probes included.
+const VIDEO_PACKETS_PER_SECOND: f32 = 2500.0;
+const VIDEO_BYTES_PER_SECOND: f32 = 2_000_000.0;
 /// What may come at once: a network that held everything back for this long.
 const BURST_SECONDS: f32 = 1.0;
 
@@ -13,11 +17,18 @@ pub(crate) struct Policer {
     packets: f32,
     bytes: f32,
     filled: Instant,
+    /// A second.
+    packet_rate: f32,
+    byte_rate: f32,
 }
 
 impl Policer {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self { packets: PACKETS_PER_SECOND * BURST_SECONDS, bytes: BYTES_PER_SECOND * BURST_SECONDS, filled: now }
+    /// `videos`: cameras and screens of the member.
+    pub(crate) fn new(now: Instant, videos: usize) -> Self {
+        let packet_rate = PACKETS_PER_SECOND + videos as f32 * VIDEO_PACKETS_PER_SECOND;
+        let byte_rate = BYTES_PER_SECOND + videos as f32 * VIDEO_BYTES_PER_SECOND;
+        let (packets, bytes) = (packet_rate * BURST_SECONDS, byte_rate * BURST_SECONDS);
+        Self { packets, bytes, filled: now, packet_rate, byte_rate }
     }
 
     /// May a packet of `len` bytes pass?
@@ -27,8 +38,8 @@ impl Policer {
         if passed >= Duration::from_millis(1) {
             self.filled = now;
             let seconds = passed.as_secs_f32();
-            self.packets = (self.packets + seconds * PACKETS_PER_SECOND).min(PACKETS_PER_SECOND * BURST_SECONDS);
-            self.bytes = (self.bytes + seconds * BYTES_PER_SECOND).min(BYTES_PER_SECOND * BURST_SECONDS);
+            self.packets = (self.packets + seconds * self.packet_rate).min(self.packet_rate * BURST_SECONDS);
+            self.bytes = (self.bytes + seconds * self.byte_rate).min(self.byte_rate * BURST_SECONDS);
         }
         if self.packets < 1.0 || self.bytes < len as f32 {
             return false;
@@ -48,7 +59,7 @@ mod tests {
     /// How many of `count` packets of `len` bytes, `apart` from each other, pass.
     fn passed(count: u32, len: usize, apart: Duration) -> u32 {
         let start = Instant::now();
-        let mut policer = Policer::new(start);
+        let mut policer = Policer::new(start, 0);
         (0..count).map(|n| u32::from(policer.admits(start + apart * n, len))).sum()
     }
 

@@ -10,7 +10,7 @@ use slotmap::SlotMap;
 use crate::history::History;
 use crate::timeline::Timeline;
 use crate::voice::Voice;
-use crate::{PeerKey, RoomId, VoiceKey, WorkerId, WorkerSet};
+use crate::{PeerKey, RoomId, TrackKey, VoiceKey, WorkerId, WorkerSet};
 
 /// A holder that said nothing for this long gives its slot to who does: the longest pause inside a word.
 const PREEMPT_AFTER: Duration = Duration::from_millis(200);
@@ -58,6 +58,8 @@ pub(crate) struct Room {
     pub(crate) replicas: WorkerSet,
     /// Voices of their members.
     pub(crate) guests: usize,
+    /// Cameras and screens of its members.
+    pub(crate) tracks: Vec<TrackKey>,
     /// Members that may ask for packets again.
     pub(crate) repairable: usize,
     /// A timer for its silence is set.
@@ -77,6 +79,7 @@ impl Room {
             slots: Vec::new(),
             replicas: WorkerSet::default(),
             guests: 0,
+            tracks: Vec::new(),
             repairable: 0,
             silencing: false,
             watched: false,

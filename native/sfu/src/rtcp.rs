@@ -8,6 +8,16 @@ const SDES: u8 = 202;
 const BYE: u8 = 203;
 const TRANSPORT_FEEDBACK: u8 = 205;
 const PAYLOAD_FEEDBACK: u8 = 206;
+/// RFC 4585 §6.2.1: generic NACK, of transport feedback.
+pub const NACK: u8 = 1;
+/// draft-holmer-rmcat-transport-wide-cc-extensions-01 §3.1, of transport feedback.
+pub const TRANSPORT_CC: u8 = 15;
+/// RFC 4585 §6.3.1: picture loss, of payload feedback.
+pub const PLI: u8 = 1;
+/// RFC 5104 §4.3.1: full intra request, of payload feedback.
+pub const FIR: u8 = 4;
+/// draft-alvestrand-rmcat-remb-03: application layer feedback, of payload feedback.
+pub const REMB: u8 = 15;
 const CNAME: u8 = 1;
 const BLOCK_LEN: usize = 24;
 
@@ -25,7 +35,7 @@ pub struct SenderInfo {
 }
 
 /// How a source is received (RFC 3550 §6.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportBlock {
     /// Of the source.
     pub ssrc: u32,
@@ -283,6 +293,28 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// RFC 4585 §6.1, its control information written in place by `fill`, which returns its length (0: nothing to say).
+    pub fn feedback(
+        &mut self,
+        payload_specific: bool,
+        format: u8,
+        [sender, media]: [u32; 2],
+        fill: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<(), Full> {
+        let start = self.len + 12;
+        let end = self.out.len().saturating_sub(SEAL);
+        let room = self.out.get_mut(start..end).ok_or(Full)?;
+        let len = fill(room);
+        if len == 0 && !(payload_specific && format == PLI) {
+            return Ok(());
+        }
+        let packet_type = if payload_specific { PAYLOAD_FEEDBACK } else { TRANSPORT_FEEDBACK };
+        let body = self.packet(usize::from(format), packet_type, 12 + len)?;
+        body[..4].copy_from_slice(&sender.to_be_bytes());
+        body[4..8].copy_from_slice(&media.to_be_bytes());
+        Ok(())
+    }
+
     /// RFC 3550 §6.6; at most 31.
     pub fn bye(&mut self, ssrcs: &[u32]) -> Result<(), Full> {
         let body = self.packet(ssrcs.len(), BYE, 4 + 4 * ssrcs.len())?;
@@ -290,6 +322,16 @@ impl<'a> Writer<'a> {
             place.copy_from_slice(&ssrc.to_be_bytes());
         }
         Ok(())
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Nothing yet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The length of the compound.

@@ -20,16 +20,15 @@ use crate::rtcp::{self, Packet};
 use crate::rtp::{AudioLevel, Header};
 use crate::srtp::Unprotected;
 use crate::stun::{Class, Message};
+use crate::video::Track;
 use crate::voice::{Heard, Voice, level_of};
 use crate::wheel::Wheel;
 use crate::{
-    ClosedReason, Event, MAX_SLOTS, Output, Path, PeerId, PeerKey, RoomId, RoomKey, Settings, VoiceKey, WorkerSet,
+    ClosedReason, Event, MAX_SLOTS, Output, Path, PeerId, PeerKey, RoomId, RoomKey, Settings, TrackKey, VoiceKey, WorkerSet,
 };
 
 /// RFC 8489 §3: the only method ICE uses.
 const BINDING: u16 = 0x001;
-/// RFC 4585 §6.2.1: generic NACK.
-const NACK: u8 = 1;
 /// Packets looked for in one compound: two seconds of what one slot lost at worst.
 const LOOKED_FOR: usize = 64;
 /// While somebody speaks in a room, who does is judged anew after this.
@@ -44,6 +43,14 @@ pub(crate) enum Timer {
     Silence(RoomKey),
     /// Somebody speaks in a room.
     Speakers(RoomKey),
+    /// A camera or screen that somebody watches is looked at.
+    Track(TrackKey),
+    /// What a peer watches is looked at.
+    Watch(PeerKey),
+    /// A peer has video that waits to be sent.
+    Pace(PeerKey),
+    /// A publisher is to be told what came, and what did not.
+    Upstream(PeerKey),
 }
 
 /// All rooms of one worker.
@@ -55,10 +62,11 @@ pub struct Sfu {
     pub(crate) rooms: SlotMap<RoomKey, Room>,
     /// Of the rooms that are at home here.
     pub(crate) voices: SlotMap<VoiceKey, Voice>,
+    pub(crate) tracks: SlotMap<TrackKey, Track>,
     pub(crate) peer_keys: HashMap<PeerId, PeerKey>,
     pub(crate) room_keys: HashMap<RoomId, RoomKey>,
-    /// Voices of other workers' peers. Two of them may have one CSRC, while one takes the other's place.
-    pub(crate) guests: HashMap<(RoomId, PeerId), VoiceKey>,
+    /// Voices of other workers' peers. Two peers may have one CSRC, while one takes the other's place.
+    pub(crate) guests: HashMap<(RoomId, PeerId, u32), VoiceKey>,
     pub(crate) by_ufrag: HashMap<String, PeerKey>,
     pub(crate) by_path: HashMap<Path, PeerKey>,
     /// Whose an SSRC is that comes from an unknown address.
@@ -78,6 +86,7 @@ impl Sfu {
             peers: SlotMap::with_key(),
             rooms: SlotMap::with_key(),
             voices: SlotMap::with_key(),
+            tracks: SlotMap::with_key(),
             peer_keys: HashMap::new(),
             room_keys: HashMap::new(),
             guests: HashMap::new(),
@@ -195,7 +204,15 @@ impl Sfu {
         let (header, packet) = (opened.header, &datagram[..opened.len]);
         let peer = &mut self.peers[key];
         let admitted = peer.policer.admits(now, sealed_len);
-        let source = peer.source.as_mut().ok_or(Drop::UnknownSource)?;
+        if peer.upstream.is_some()
+            && let Some(belongs) = self.video_of(now, key, &header, packet)
+        {
+            return self.video_in(now, key, belongs, &header, opened.index, packet, admitted, out);
+        }
+        let peer = &mut self.peers[key];
+        let is_sound = peer.is_of_screen(&header, packet);
+        let source = if is_sound { peer.screen_sound.as_deref_mut() } else { peer.source.as_mut() };
+        let source = source.ok_or(Drop::UnknownSource)?;
         if source.bind(&header, packet)? {
             // Whoever has it keeps it: another who takes the same must not make it unfindable.
             self.by_ssrc.entry(header.ssrc).or_insert(key);
@@ -251,9 +268,12 @@ impl Sfu {
         let (mut goodbye, mut asked) = (false, 0);
         for packet in rtcp::packets(&datagram[..len]) {
             let packet = packet?;
-            goodbye |= report::read(&mut self.peers[key], &packet, self.clock, now);
-            if let Packet::Feedback { payload_specific: false, format: NACK, media, information, .. } = packet {
-                asked = self.resend(now, key, media, information, asked, out);
+            goodbye |= report::read(&mut self.peers[key], &mut self.tracks, &packet, self.clock, now);
+            if let Packet::Feedback { payload_specific, format, media, information, .. } = packet {
+                let handled = self.video_feedback(now, key, payload_specific, format, media, information, out)?;
+                if !handled && !payload_specific && format == rtcp::NACK {
+                    asked = self.resend(now, key, media, information, asked, out);
+                }
             }
         }
         if goodbye {
@@ -317,8 +337,12 @@ impl Sfu {
                     if let Some(room) = self.rooms.get_mut(room) {
                         room.watched = false;
                     }
-                    self.watch(now, room, out);
+                    self.watch_speakers(now, room, out);
                 }
+                Timer::Track(track) => self.look_at_track(now, track, out),
+                Timer::Watch(peer) => self.look_after(now, peer, out),
+                Timer::Pace(peer) => self.pace(now, peer, out),
+                Timer::Upstream(peer) => self.tell_upstream(now, peer, out),
             }
         }
         self.wheel.next()
@@ -346,9 +370,9 @@ impl Sfu {
         if peer.connected
             && let Some(to) = peer.ice.selected()
         {
-            let clock = self.clock;
+            let (clock, tracks) = (self.clock, &self.tracks);
             let sent = send(out, to, |buf| {
-                let len = report::write(peer, room, clock, now, buf);
+                let len = report::write(peer, room, tracks, clock, now, buf);
                 match (&mut peer.srtp, len) {
                     (Some(srtp), 1..) => srtp.outbound.protect_rtcp(buf, len),
                     _ => 0,
@@ -367,7 +391,7 @@ impl Sfu {
     }
 
     /// See who of a room speaks, and come again while somebody does.
-    pub(crate) fn watch(&mut self, now: Instant, room_key: RoomKey, out: &mut impl Output) {
+    pub(crate) fn watch_speakers(&mut self, now: Instant, room_key: RoomKey, out: &mut impl Output) {
         let Some(room) = self.rooms.get_mut(room_key) else {
             return;
         };

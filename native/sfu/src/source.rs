@@ -53,6 +53,12 @@ impl Source {
         self.former.iter().copied().chain(self.ssrc)
     }
 
+    /// Does the packet say by MID that it is ours (RFC 8843 §9.2)?
+    pub(crate) fn is_named(&self, header: &Header, packet: &[u8]) -> bool {
+        let mid = self.config.mid_extension.and_then(|id| header.extension(packet, id));
+        mid == Some(self.config.mid.as_bytes())
+    }
+
     /// Is this authenticated packet ours? Binds the SSRC by MID (RFC 8843 §9.2), or by payload type while nothing is
     /// bound. True: it was bound by this packet.
     pub(crate) fn bind(&mut self, header: &Header, packet: &[u8]) -> Result<bool, Drop> {

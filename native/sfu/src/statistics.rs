@@ -55,7 +55,7 @@ impl Sfu {
         Counters {
             rooms: self.rooms.values().filter(|room| room.home == self.settings.worker).count() as u64,
             peers: self.peers.len() as u64,
-            sources: self.peers.values().filter(|peer| peer.source.is_some()).count() as u64,
+            sources: self.peers.values().map(|peer| peer.sources().count()).sum::<usize>() as u64,
             slots_held: self.voices.values().filter(|voice| voice.slot.is_some()).count() as u64,
             paths: self.by_path.len() as u64,
             ..self.counters.clone()
@@ -82,7 +82,7 @@ impl Sfu {
                 connected: peer.connected,
             };
             rows.push(of_peer);
-            rows.extend(peer.source.as_ref().map(|source| Row {
+            rows.extend(peer.sources().map(|source| Row {
                 kind: RowKind::Source,
                 csrc: source.csrc(),
                 packets_out: 0,

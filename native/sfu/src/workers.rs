@@ -25,7 +25,7 @@ impl Sfu {
     }
 
     fn came_home(&mut self, now: Instant, relayed: &Relayed<'_>, out: &mut impl Output) -> Result<(), Drop> {
-        let key = *self.guests.get(&(relayed.room, relayed.peer)).ok_or(Drop::NoRoom)?;
+        let key = *self.guests.get(&(relayed.room, relayed.peer, relayed.csrc)).ok_or(Drop::NoRoom)?;
         let spoken = Spoken {
             place: (relayed.epoch, relayed.segment),
             index: relayed.index.ok_or(Drop::Malformed)?,
@@ -54,22 +54,22 @@ impl Sfu {
             Note::Enter { room, peer, csrc } => {
                 let key = self.home_room(room);
                 let voice = Voice::new(csrc, key, Some(from), now);
-                let before = self.guests.insert((room, peer), self.voices.insert(voice));
+                let before = self.guests.insert((room, peer, csrc), self.voices.insert(voice));
                 self.rooms[key].guests += 1;
                 if let Some(before) = before {
                     self.dismiss(now, key, before, out);
                 }
             }
-            Note::Exit { room, peer } => {
+            Note::Exit { room, peer, csrc } => {
                 if let Some(key) = self.room_keys.get(&room).copied()
-                    && let Some(voice) = self.guests.remove(&(room, peer))
+                    && let Some(voice) = self.guests.remove(&(room, peer, csrc))
                 {
                     self.dismiss(now, key, voice, out);
                     self.close_room(now, key, out);
                 }
             }
-            Note::Release { room, peer, generation, last } => {
-                if let Some(voice) = self.guests.get(&(room, peer)).copied() {
+            Note::Release { room, peer, csrc, generation, last } => {
+                if let Some(voice) = self.guests.get(&(room, peer, csrc)).copied() {
                     self.voices[voice].fell_silent(generation, last);
                     self.release(now, voice, out);
                 }
@@ -92,11 +92,11 @@ impl Sfu {
     /// its members is over.
     pub fn worker_restarted(&mut self, now: Instant, worker: WorkerId, out: &mut impl Output) {
         let guests = self.guests.iter().filter(|(_, voice)| self.voices[**voice].origin == Some(worker));
-        let mut lost: Vec<_> = guests.map(|((room, peer), _)| (*room, *peer)).collect();
+        let mut lost: Vec<_> = guests.map(|(guest, _)| *guest).collect();
         // In an order that depends on nothing but who they are.
-        lost.sort_unstable_by_key(|(room, peer)| (room.0, peer.0));
-        for (room, peer) in lost {
-            self.noted(now, worker, Note::Exit { room, peer }, out);
+        lost.sort_unstable_by_key(|(room, peer, csrc)| (room.0, peer.0, *csrc));
+        for (room, peer, csrc) in lost {
+            self.noted(now, worker, Note::Exit { room, peer, csrc }, out);
         }
         let rooms: Vec<_> = self.rooms.iter().map(|(key, room)| (key, room.id, room.home)).collect();
         for (key, room, home) in rooms {
@@ -109,8 +109,8 @@ impl Sfu {
                     let member = self.rooms[key].members[index];
                     self.hush(now, member, |_| true, out);
                     let peer = &self.peers[member];
-                    if let Some(csrc) = peer.csrc() {
-                        out.note(home, Note::Enter { room, peer: peer.id, csrc });
+                    for source in peer.sources() {
+                        out.note(home, Note::Enter { room, peer: peer.id, csrc: source.csrc() });
                     }
                 }
             }
