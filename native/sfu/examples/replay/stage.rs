@@ -60,6 +60,8 @@ pub struct Course {
 pub struct Coming {
     pub at: Duration,
     pub source: usize,
+    /// Place in its recording.
+    pub original: usize,
     pub rtcp: bool,
     pub data: Vec<u8>,
 }
@@ -69,9 +71,11 @@ impl Course {
     pub fn new(recordings: &[Recording], stagger: Duration, network: Network, random: &mut Random) -> Self {
         let mut packets = Vec::new();
         for (source, recording) in recordings.iter().enumerate() {
-            packets.extend(recording.packets.iter().map(|Packet { at, rtcp, data }| Coming {
+            let numbered = recording.packets.iter().enumerate();
+            packets.extend(numbered.map(|(original, Packet { at, rtcp, data })| Coming {
                 at: *at + stagger * source as u32,
                 source,
+                original,
                 rtcp: *rtcp,
                 data: data.clone(),
             }));
@@ -119,8 +123,8 @@ pub struct Viewer {
     pub ids: Extensions,
     /// That came again after it was asked for.
     pub repaired: usize,
+    pub steps: Vec<Step>,
     path: Path,
-    steps: Vec<Step>,
     network: Network,
     random: Random,
     outbound: Outbound,
@@ -156,6 +160,8 @@ pub struct Stage {
     /// What publishers send again.
     again: BTreeMap<(Instant, u64), Coming>,
     agains: u64,
+    /// By publisher, SSRC and sequence number.
+    asked: Vec<(usize, u32, u16)>,
     pub key_frames_asked: usize,
 }
 
@@ -203,6 +209,7 @@ impl Stage {
             deadline: None,
             again: BTreeMap::new(),
             agains: 0,
+            asked: Vec::new(),
             key_frames_asked: 0,
         };
         for (source, recording) in recordings.iter().enumerate() {
@@ -396,17 +403,12 @@ impl Stage {
 
     /// Publishers send what was lost and is asked for.
     fn repeat(&mut self, course: &Course) {
-        let asked: Vec<_> = std::mem::take(&mut self.asked());
-        for key in asked {
+        for key in std::mem::take(&mut self.asked) {
             if let Some(coming) = course.lost.get(&key) {
                 self.again.insert((self.now + DELAY, self.agains), coming.clone());
                 self.agains += 1;
             }
         }
-    }
-
-    fn asked(&mut self) -> Vec<(usize, u32, u16)> {
-        Vec::new()
     }
 
     fn deliver(&mut self, path: Path, mut datagram: Vec<u8>) {
@@ -416,12 +418,20 @@ impl Stage {
                 self.viewers[viewer].receive(self.now, since, datagram);
             }
             None => {
-                let Some(publisher) = self.publishers.iter_mut().find(|publisher| publisher.path == path) else { return };
-                if let Ok(len) = publisher.inbound.unprotect_rtcp(&mut datagram) {
-                    let plis = rtcp::packets(&datagram[..len]).filter(|packet| {
-                        matches!(packet, Ok(rtcp::Packet::KeyFrameRequest { .. }))
-                    });
-                    self.key_frames_asked += plis.count();
+                let mut publishers = self.publishers.iter_mut().enumerate();
+                let Some((source, publisher)) = publishers.find(|(_, publisher)| publisher.path == path) else { return };
+                let Ok(len) = publisher.inbound.unprotect_rtcp(&mut datagram) else { return };
+                for packet in rtcp::packets(&datagram[..len]) {
+                    let Ok(rtcp::Packet::Feedback { payload_specific, format, media, information, .. }) = packet else {
+                        continue;
+                    };
+                    match (payload_specific, format) {
+                        (true, rtcp::PLI) => self.key_frames_asked += 1,
+                        (false, rtcp::NACK) => {
+                            self.asked.extend(sequences(information).map(|sequence| (source, media, sequence)));
+                        }
+                        _ => {}
+                    }
                 }
             }
         }
@@ -439,6 +449,15 @@ fn feedback(outbound: &mut Outbound, format: u8, ssrcs: [u32; 2], fci: &[u8]) ->
     let len = writer.finish();
     let len = outbound.protect_rtcp(&mut buf, len);
     buf[..len].to_vec()
+}
+
+/// RFC 4585 §6.2.1.
+fn sequences(information: &[u8]) -> impl Iterator<Item = u16> {
+    information.chunks_exact(4).flat_map(|each| {
+        let (first, after) = (u16::from_be_bytes([each[0], each[1]]), u16::from_be_bytes([each[2], each[3]]));
+        let following = (0..16).filter(move |bit| after >> bit & 1 == 1).map(|bit| bit + 1);
+        std::iter::once(0).chain(following).map(move |distance| first.wrapping_add(distance))
+    })
 }
 
 pub fn csrc(source: usize) -> u32 {
