@@ -5,13 +5,19 @@ to be called after every batch of changes and when `due` says so.
 """
 
 import hmac
-from collections.abc import Hashable, Iterable
-from typing import Generic, TypeVar
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import get_args
 from uuid import UUID
 
 from data_plane.effects import Effect, Hang, MovePeer, PeerHandle, RemovePeer, Report, RoomHandle, Tell
+from data_plane.recent import Recent
+from data_plane.sdp import Codec
+from data_plane.staging import decoders, stage
 from data_plane.stays import Peer, Room, Stay
+from data_plane.video import PREFERENCE, SHARED, Abilities, by_preference
 from proto.media import GRANT_SECONDS, Claims, EndReason, SessionChanged, SessionEnded, SessionMoved, SessionStarted
+from proto.rest import Shared
 from proto.signalling import (
     MAX_IGNORED,
     RESUME_SECONDS,
@@ -19,18 +25,22 @@ from proto.signalling import (
     Changed,
     Departed,
     Ended,
+    Limit,
     Moved,
     Participant,
     Restart,
     Resumed,
     Slots,
     SlotState,
+    Videos,
+    VideoState,
+    Wish,
 )
 
 # A grant lives this long at most, a little more for clocks that differ.
 REMEMBER_SECONDS = GRANT_SECONDS + 5
 
-KeyT = TypeVar("KeyT", bound=Hashable)
+_LIMITS: dict[str, Limit] = {each: each for each in get_args(Limit)}
 
 
 class GrantUsed(Exception):
@@ -41,49 +51,34 @@ class BadToken(Exception):
     """No stay can be resumed with it."""
 
 
-class _Recent(Generic[KeyT]):
-    """What was noted in the last `REMEMBER_SECONDS`. Times never go back, so the oldest is always in front."""
-
-    def __init__(self) -> None:
-        self._noted: dict[KeyT, float] = {}
-
-    def note(self, key: KeyT, now: float) -> None:
-        self._noted.pop(key, None)
-        self._noted[key] = now
-        self._forget(now)
-
-    def holds(self, key: KeyT, now: float) -> bool:
-        self._forget(now)
-        return key in self._noted
-
-    def discard(self, key: KeyT) -> None:
-        self._noted.pop(key, None)
-
-    def _forget(self, now: float) -> None:
-        while self._noted:
-            oldest = next(iter(self._noted))
-            if self._noted[oldest] + REMEMBER_SECONDS > now:
-                return
-            del self._noted[oldest]
+class NoVideo(Exception):
+    """The grant does not let it share anything."""
 
 
 class Directory:
-    def __init__(self, *, resume_seconds: float = RESUME_SECONDS) -> None:
-        self._resume_seconds = resume_seconds
+    def __init__(self, *, resume_seconds: float = RESUME_SECONDS, video_codecs: Sequence[Codec] = PREFERENCE) -> None:
+        """`video_codecs`: what publishers are asked to send, as far as everybody can decode it: the best first."""
+        self._resume_seconds, self._video_codecs = resume_seconds, video_codecs
         self._rooms: dict[UUID, Room] = {}  # by channel
         self._by_handle: dict[RoomHandle, Room] = {}
         self._stays: dict[UUID, Stay] = {}  # by session
         self._by_peer: dict[PeerHandle, tuple[Stay, Peer]] = {}
         self._by_csrc: dict[int, Stay] = {}
         self._handles = 0
-        self._spent = _Recent[str]()  # by jti
-        self._ended = _Recent[UUID]()  # sessions that the control plane ended, begun or not
+        self._spent = Recent[str](REMEMBER_SECONDS)  # by jti
+        self._ended = Recent[UUID](REMEMBER_SECONDS)  # sessions that the control plane ended, begun or not
         # When stays end that lack their socket or their transport: all wait equally long, so the first is in front.
         self._ends_at: dict[UUID, float] = {}
         self._restless: dict[UUID, Room] = {}  # in which there is something to tell
 
     def __len__(self) -> int:
         return len(self._stays)
+
+    @property
+    def shared(self) -> dict[str, int]:
+        """How many share what."""
+        counted = Counter(source for stay in self._stays.values() if stay.asked for source in stay.sources)
+        return {source: counted[source] for source in SHARED}
 
     def stay(self, session_id: UUID) -> Stay | None:
         return self._stays.get(session_id)
@@ -103,22 +98,35 @@ class Directory:
         random: Iterable[int],
         now: float,
         signalled: bool = True,
+        video: Abilities | None = None,
     ) -> Stay:
         """A stay whose first peer (`stay.coming`) is not connected yet, and a grant that is spent. Raises `GrantUsed`.
 
-        `secret`: at least 128 random bits, for the stay's token. `random`: 32-bit numbers for the CSRC, unique on the
+        `secret`: at least 128 random bits, for the stay's token. `random`: 32-bit numbers for the CSRCs, unique on the
         node and not 0. `now`: seconds of a clock that never goes back. `signalled`: by a socket of `proto.signalling`,
-        and so with a client that can come again.
+        and so with a client that can come again. `video`: what its transport can; without a socket it shares all of
+        it from the start, for it cannot say so.
         """
         if self._spent.holds(claims.jti, now) or self._ended.holds(claims.sid, now) or claims.sid in self._stays:
             raise GrantUsed
         csrc = next(number for number in random if number and number not in self._by_csrc)
+        screen = next(number for number in random if number and number != csrc and number not in self._by_csrc)
         self._spent.note(claims.jti, now)
-        token = _token(claims.sid, secret)
-        peer = Peer(self.new_peer(), slots)
-        stay = Stay(claims, self._room(claims.room), csrc, token, peer, signalled=signalled, attached=signalled)
+        peer = Peer(self.new_peer(), slots, video=video or Abilities())
+        stay = Stay(
+            claims,
+            self._room(claims.room),
+            csrc,
+            screen,
+            _token(claims.sid, secret),
+            peer,
+            signalled=signalled,
+            attached=signalled,
+            asked=frozenset() if signalled or not claims.video else frozenset(SHARED),
+        )
         stay.coming = self._enrol(stay, peer)
-        stay.room.stays[stay.session_id] = self._stays[stay.session_id] = self._by_csrc[csrc] = stay
+        stay.room.stays[stay.session_id] = self._stays[stay.session_id] = stay
+        self._by_csrc |= dict.fromkeys(stay.csrcs, stay)
         return stay
 
     def undo(self, stay: Stay) -> None:
@@ -141,11 +149,15 @@ class Directory:
             session_id=stay.session_id,
             channel_id=stay.room.channel_id,
             csrc=stay.csrc,
+            screen_csrc=stay.screen_csrc,
             participants=self.participants(stay),
             slots=stay.slots,
+            videos=stay.videos,
             token=stay.token,
             restart=not stay.complete,
         )
+        stay.heard_by.produced.clear()  # it may have missed the last of it
+        self._restage(stay.room, shared=False)
         me = (stay.session_id,)
         return stay, [Tell(me, resumed), Tell(me, stay.room.speakers)]
 
@@ -164,10 +176,10 @@ class Directory:
         """Of nobody: for a peer that is in no room of the directory."""
         return RoomHandle(self._handle())
 
-    def renew(self, stay: Stay, peer: PeerHandle, slots: int) -> list[Effect]:
+    def renew(self, stay: Stay, peer: PeerHandle, slots: int, video: Abilities | None = None) -> list[Effect]:
         """The engine has a new transport for it, which takes the place of the present one once it is connected."""
         abandoned = [] if stay.coming is None else self._drop(stay.coming)
-        stay.coming = self._enrol(stay, Peer(peer, slots))
+        stay.coming = self._enrol(stay, Peer(peer, slots, video=video or Abilities()))
         if stay.complete:
             self._ends_at.pop(stay.session_id, None)
         return [*abandoned, *stay.mutes(), *stay.deafens(), *stay.ignores()]
@@ -179,15 +191,24 @@ class Directory:
             return []
         effects: list[Effect] = [] if stay.peer is None else self._drop(stay.peer)
         known = stay.heard_by is peer  # it was told of the slots of this one when it joined
+        shared = stay.sources
         stay.peer, stay.coming, stay.heard_by = peer, None, peer
+        effects += [*stay.shares(), *stay.watches()]
+        self._restage(stay.room, stay, shared=bool(stay.asked))
         me = (stay.session_id,)
         if not known:
-            peer.heard.tell()  # the whole map comes now
-            effects += [*stay.mutes(), *([Tell(me, Slots(stay.every_slot))] if stay.attached else [])]
+            peer.heard.tell()  # the whole maps come now
+            peer.seen.tell()
+            effects += stay.mutes()
+            if stay.attached:
+                effects += [Tell(me, Slots(stay.every_slot))]
+                effects += [Tell(me, Videos(stay.every_video))] if stay.every_video else []
         if stay.announced:
-            return effects
+            return effects + ([] if stay.sources == shared else self._tell_change(stay, by_server=False))
         stay.announced = True
-        started = SessionStarted(stay.session_id, stay.room.channel_id, stay.claims.sub, stay.muted, stay.deafened)
+        started = SessionStarted(
+            stay.session_id, stay.room.channel_id, stay.claims.sub, stay.muted, stay.deafened, stay.sources
+        )
         effects.append(Report(started))
         if stay.server_muted or stay.server_deafened:
             effects.append(self._report(stay))
@@ -241,6 +262,38 @@ class Directory:
         stay.ignored = tuple(known)[:MAX_IGNORED]
         return stay.ignores()
 
+    def share(self, session_id: UUID, sources: Iterable[Shared]) -> list[Effect]:
+        """What this one wants to be seen with, the whole set. Raises `NoVideo`."""
+        stay, asked = self._stays.get(session_id), frozenset(sources)
+        if stay is not None and asked and not stay.claims.video:
+            raise NoVideo
+        if stay is None or asked == stay.asked:
+            return []
+        before = stay.sources
+        stay.asked = asked
+        for source in set(stay.heard_by.produced) - asked:
+            del stay.heard_by.produced[source]  # when it is shared again, it is told again
+        self._restage(stay.room)
+        return stay.shares() + (self._tell_change(stay, by_server=False) if stay.sources != before else [])
+
+    def watch(self, session_id: UUID, wishes: Iterable[Wish]) -> list[Effect]:
+        """What this one wants to see, the whole set. From now on it is shown nothing else."""
+        stay = self._stays.get(session_id)
+        if stay is None:
+            return []
+        first: dict[int, Wish] = {}
+        for wish in wishes:
+            first.setdefault(wish.slot, wish)
+        chosen = tuple(wish for wish in first.values() if wish.csrc not in stay.csrcs)
+        if stay.wishes == chosen:
+            return []
+        stay.wishes, stay.shown = chosen, ()
+        return stay.watches()
+
+    def codecs(self, stay: Stay) -> list[Codec]:
+        """All that this node forwards, that which suits the others of the room best first."""
+        return by_preference(dict.fromkeys((*self._video_codecs, *PREFERENCE)), decoders(stay.room, but=stay))
+
     def move(self, session_id: UUID, channel_id: UUID) -> list[Effect]:
         """To another room, with everything it has."""
         stay = self._stays.get(session_id)
@@ -250,15 +303,19 @@ class Directory:
         self._take_out(stay)
         stay.room = room = self._room(channel_id)
         room.stays[session_id] = stay
+        self._restage(room, stay, shared=bool(stay.asked))
         moved: list[Effect] = []
-        for peer in stay.peers:
+        if stay.wishes or stay.shown:
+            stay.wishes, stay.shown = None if stay.wishes is None else (), ()
+            moved += stay.watches()
+        for peer in (*stay.peers, stay.heard_by):
             peer.heard.clear()
-            moved.append(MovePeer(peer.handle, room.handle))
-        stay.heard_by.heard.clear()
+            peer.seen.clear()
+        moved += [MovePeer(peer.handle, room.handle) for peer in stay.peers]
         if stay.attached:
             me = (session_id,)
             moved += [
-                Tell(me, Moved(channel_id, self.participants(stay), stay.slots)),
+                Tell(me, Moved(channel_id, self.participants(stay), stay.slots, stay.videos)),
                 Tell(me, room.speakers),
             ]
         if not stay.announced:
@@ -279,8 +336,35 @@ class Directory:
         stay, peer = self._by_peer.get(handle, (None, None))
         if stay is not None and peer is not None and slot < peer.slots:
             peer.heard.put(SlotState(slot, self._heard_in(stay.room, csrc), timestamp))
-            stay.room.hears(stay)
+            stay.room.notices(stay)
             self._stir(stay.room)
+
+    def video_slot(
+        self,
+        handle: PeerHandle,
+        slot: int,
+        csrc: int,
+        timestamp: int,
+        *,
+        encoding: int = 0,
+        spatial: int = 0,
+        temporal: int = 0,
+        limit: str = "",
+    ) -> None:
+        """From `timestamp` on, this video slot of a peer carries these layers of `csrc`, or nothing (0)."""
+        stay, peer = self._by_peer.get(handle, (None, None))
+        if stay is not None and peer is not None and slot < peer.video.slots:
+            seen = self._heard_in(stay.room, csrc)
+            peer.seen.put(VideoState(slot, seen, timestamp, encoding, spatial, temporal, _LIMITS.get(limit)))
+            stay.room.notices(stay)
+            self._stir(stay.room)
+
+    def wants_encodings(self, handle: PeerHandle, csrc: int, wanted: int) -> None:
+        """Which encodings of `csrc`, which this peer sends, somebody sees: a bit each, the smallest lowest."""
+        stay, peer = self._by_peer.get(handle, (None, None))
+        if stay is not None and peer is not None and csrc in stay.csrcs:
+            peer.wanted[csrc] = wanted
+            self._restage(stay.room, shared=False)
 
     def speaks(self, handle: RoomHandle, csrc: int, speaking: bool) -> None:
         room = self._by_handle.get(handle)
@@ -291,7 +375,7 @@ class Directory:
     def dominates(self, handle: RoomHandle, csrc: int) -> None:
         if (room := self._by_handle.get(handle)) is not None:
             room.dominant = self._heard_in(room, csrc)
-            self._stir(room)
+            self._restage(room)
 
     def _heard_in(self, room: Room, csrc: int) -> int | None:
         """An event may be older than a departure: who is not in the room any more is nobody."""
@@ -311,7 +395,7 @@ class Directory:
         """Tells what is due to be told, and ends the stays whose clients did not come again."""
         effects: list[Effect] = []
         for room in list(self._restless.values()):
-            effects += room.tell(now)
+            effects += [*stage(room, self._video_codecs), *room.tell(now)]
             if room.due is None:
                 del self._restless[room.channel_id]
         while self._ends_at:
@@ -330,6 +414,16 @@ class Directory:
     def _stir(self, room: Room) -> None:
         self._restless[room.channel_id] = room
 
+    def _restage(self, room: Room, stay: Stay | None = None, *, shared: bool = True) -> None:
+        """Somebody came or went, or shares something else: `shared`, so that there is something else to see; else it is
+        only that what `stay` can see is another matter now."""
+        room.uncast = True
+        if shared:
+            room.unseen = True
+        elif stay is not None:
+            room.unguided[stay.session_id] = stay
+        self._stir(room)
+
     # Going.
 
     def closed(self, handle: PeerHandle, reason: str, now: float) -> list[Effect]:
@@ -342,9 +436,11 @@ class Directory:
             stay.coming = None
         else:
             stay.peer = None
+            stay.heard_by.seen.clear()
         if reason == "failed":  # nobody lived to tell of this
-            stay.room.heard.free(stay.csrc)
-            stay.room.forget_voice(stay.csrc)
+            for csrc in stay.csrcs:
+                stay.room.heard.free(csrc)
+                stay.room.forget_voice(csrc)
             self._stir(stay.room)
         if stay.has_transport:
             return []
@@ -401,7 +497,8 @@ class Directory:
         stay.peer = stay.coming = None
         self._ends_at.pop(stay.session_id, None)
         del self._stays[stay.session_id]
-        del self._by_csrc[stay.csrc]
+        for csrc in stay.csrcs:
+            del self._by_csrc[csrc]
         self._take_out(stay)
         return removed
 
@@ -409,9 +506,10 @@ class Directory:
         """Of its room, which ends with its last."""
         room = stay.room
         del room.stays[stay.session_id]
-        room.forget_voice(stay.csrc)
+        for csrc in stay.csrcs:
+            room.forget_voice(csrc)
         if room.stays:
-            self._stir(room)
+            self._restage(room, shared=bool(stay.asked))
         else:
             del self._rooms[room.channel_id], self._by_handle[room.handle]
             self._restless.pop(room.channel_id, None)
@@ -422,7 +520,14 @@ class Directory:
 
     def _report(self, stay: Stay) -> Report:
         return Report(
-            SessionChanged(stay.session_id, stay.muted, stay.deafened, stay.server_muted, stay.server_deafened)
+            SessionChanged(
+                stay.session_id,
+                stay.muted,
+                stay.deafened,
+                stay.server_muted,
+                stay.server_deafened,
+                stay.sources,
+            )
         )
 
 

@@ -5,7 +5,7 @@ from typing import NewType
 from uuid import UUID
 
 from proto.media import MediaEvent
-from proto.signalling import FromNode
+from proto.signalling import FromNode, Wish
 
 PeerHandle = NewType("PeerHandle", int)
 RoomHandle = NewType("RoomHandle", int)
@@ -50,7 +50,8 @@ class MovePeer:
 @dataclass(frozen=True, slots=True)
 class MutePeer:
     peer: PeerHandle
-    muted: bool
+    muted: bool  # its microphone
+    screen_muted: bool = False  # the sound of its screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +68,21 @@ class IgnorePeers:
     csrcs: tuple[int, ...]
 
 
-Effect = Tell | Report | Hang | RemovePeer | MovePeer | MutePeer | DeafenPeer | IgnorePeers
+@dataclass(frozen=True, slots=True)
+class SharePeer:
+    """What `peer` shares now, the whole set: its camera by its CSRC, its screen and the sound of that by the other."""
+
+    peer: PeerHandle
+    csrcs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchPeers:
+    """What `peer` is to see, the whole set."""
+
+    peer: PeerHandle
+    wishes: tuple[Wish, ...]
+
+
+Command = RemovePeer | MovePeer | MutePeer | DeafenPeer | IgnorePeers | SharePeer | WatchPeers
+Effect = Tell | Report | Hang | Command

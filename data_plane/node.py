@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from data_plane.addresses import offered
-from data_plane.directory import BadToken, Directory, GrantUsed
+from data_plane.directory import BadToken, Directory, GrantUsed, NoVideo
 from data_plane.effects import (
+    Command,
     DeafenPeer,
     Effect,
     Hang,
@@ -27,7 +28,9 @@ from data_plane.effects import (
     RemovePeer,
     Report,
     RoomHandle,
+    SharePeer,
     Tell,
+    WatchPeers,
 )
 from data_plane.grants import BadGrant, verify
 from data_plane.link import Link, LinkDown
@@ -53,8 +56,8 @@ from proto.media import (
     MuteSession,
     SessionEnded,
 )
-from proto.rest import IceServer
-from proto.signalling import AUDIO_SLOTS, TAKEN_OVER, Join, Joined
+from proto.rest import IceServer, Shared
+from proto.signalling import AUDIO_SLOTS, TAKEN_OVER, Join, Joined, Wish
 
 log = structlog.get_logger()
 
@@ -82,7 +85,7 @@ class Node:
         """`ice`: STUN and TURN servers that WHIP and WHEP clients are told of."""
         self._settings, self._node_id, self._link, self._grant_key = settings, node_id, link, grant_key
         self._ice = ice or IceConfig()
-        self._directory = Directory()
+        self._directory = Directory(video_codecs=settings.video_codecs)
         self._clients: dict[UUID, Client] = {}  # by session, while its socket is open
         self._transports: dict[PeerHandle, Transport] = {}
         self._lost: dict[UUID, Transport] = {}  # by session: the last one that the engine lost
@@ -118,8 +121,10 @@ class Node:
         return [WebSocketRoute(SIGNALLING_PATH, self._signalling), *self._whip.routes, stats_route(self.counters)]
 
     def counters(self) -> dict[str, int]:
-        """The engine's, and gauges of our own: stays, and open signalling sockets, before their join too."""
-        return {**self.engine.counters(), "stays": len(self._directory), "sockets": self._signalling.sockets}
+        """The engine's, and gauges of our own: stays, what of each kind they share, and open signalling sockets, before
+        their join too."""
+        own = {"stays": len(self._directory), "sockets": self._signalling.sockets}
+        return self.engine.counters() | own | self._directory.shared
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -180,8 +185,10 @@ class Node:
             answer=answer,
             session_id=stay.session_id,
             csrc=stay.csrc,
+            screen_csrc=stay.screen_csrc,
             participants=self._directory.participants(stay),
             slots=stay.slots,
+            videos=stay.videos,
             token=stay.token,
         )
         client.tell(encode(joined))
@@ -218,7 +225,7 @@ class Node:
         `Refusal`, and has then changed nothing."""
         if not self._open or len(self._directory) >= MAX_STAYS:
             raise Refusal("full")
-        transport = Transport.answering(offer, fingerprint=self.engine.fingerprint)
+        transport = Transport.answering(offer, fingerprint=self.engine.fingerprint, video=claims.video)
         try:
             stay = self._directory.join(
                 claims,
@@ -227,6 +234,7 @@ class Node:
                 random=_random_words(),
                 now=time.monotonic(),
                 signalled=client is not None,
+                video=transport.abilities,
             )
         except GrantUsed:
             raise Refusal("used_grant") from None
@@ -268,9 +276,9 @@ class Node:
         if session_id in self._lost and self._lost[session_id].is_of(offer):
             raise Refusal("bad_offer", "that transport is lost; offer a new one")
         handle = self._directory.new_peer()
-        transport = Transport.answering(offer, fingerprint=self.engine.fingerprint)
+        transport = Transport.answering(offer, fingerprint=self.engine.fingerprint, video=stay.claims.video)
         answer = self._add(stay, handle, transport)
-        self._perform(self._directory.renew(stay, handle, transport.slots))
+        self._perform(self._directory.renew(stay, handle, transport.slots, transport.abilities))
         return answer
 
     def restart_ice(self, session_id: UUID, *, ufrag: str, password: str) -> Restarted:
@@ -292,10 +300,10 @@ class Node:
     def _add(self, stay: Stay, handle: PeerHandle, transport: Transport) -> str:
         """A new peer of the engine. The answer to its offer. Raises `Refusal`."""
         try:
-            worker = self.engine.add_peer(room=stay.room.handle, peer=handle, config=transport.peer(stay.csrc))
+            worker = self.engine.add_peer(room=stay.room.handle, peer=handle, config=transport.peer(*stay.csrcs))
         except ValueError as wrong:
             raise Refusal("bad_offer", str(wrong)) from None
-        return self._keep(handle, replace(transport, worker=worker))
+        return self._keep(handle, replace(transport.preferring(self._directory.codecs(stay)), worker=worker))
 
     def _again(self, handle: PeerHandle, transport: Transport, offer: Offer) -> str:
         """The answer to another offer for the same transport. Raises `Refusal`."""
@@ -326,6 +334,16 @@ class Node:
 
     def ignore(self, session_id: UUID, csrcs: Sequence[int]) -> None:
         self._perform(self._directory.ignore(session_id, csrcs))
+
+    def share(self, session_id: UUID, sources: Sequence[Shared]) -> None:
+        """Raises `Refusal`."""
+        try:
+            self._perform(self._directory.share(session_id, sources))
+        except NoVideo:
+            raise Refusal("no_video") from None
+
+    def watch(self, session_id: UUID, wishes: Sequence[Wish]) -> None:
+        self._perform(self._directory.watch(session_id, wishes))
 
     def leave(self, session_id: UUID, reason: EndReason) -> None:
         self._perform(self._directory.leave(session_id, reason))
@@ -362,6 +380,19 @@ class Node:
                 self._directory.speaks(RoomHandle(room), csrc, speaking)
             case Event.Dominant(room=room, csrc=csrc):
                 self._directory.dominates(RoomHandle(room), csrc)
+            case Event.VideoSlot():
+                self._directory.video_slot(
+                    PeerHandle(event.peer),
+                    event.slot,
+                    event.csrc,
+                    event.timestamp,
+                    encoding=event.encoding,
+                    spatial=event.spatial,
+                    temporal=event.temporal,
+                    limit=event.limit,
+                )
+            case Event.Encodings(peer=peer, csrc=csrc, wanted=wanted):
+                self._directory.wants_encodings(PeerHandle(peer), csrc, wanted)
             case Event.Connected(peer=peer):
                 return self._directory.connected(PeerHandle(peer))
             case Event.Closed(peer=peer, reason=reason):
@@ -423,7 +454,7 @@ class Node:
         due = self._directory.due
         self._alarm = None if due is None else asyncio.get_running_loop().call_later(due - now, self._perform, ())
 
-    def _command(self, effect: RemovePeer | MovePeer | MutePeer | DeafenPeer | IgnorePeers) -> None:
+    def _command(self, effect: Command) -> None:
         match effect:
             case RemovePeer(peer):
                 self._transports.pop(peer, None)
@@ -436,6 +467,11 @@ class Node:
                 self.engine.set_deafened(peer, deafened)
             case IgnorePeers(peer, csrcs):
                 self.engine.set_ignored(peer, csrcs)
+            case SharePeer(peer, csrcs):
+                self.engine.set_sharing(peer, csrcs)
+            case WatchPeers(peer, wishes):
+                wished = [(each.slot, each.csrc, each.width, each.priority, each.paused) for each in wishes]
+                self.engine.watch(peer, wished)
 
 
 def _parse(sdp: str) -> Offer:

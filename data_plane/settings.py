@@ -1,4 +1,5 @@
-"""Settings of a media node: `CHORALE_MEDIA_*` variables, or the TOML file named by `CHORALE_CONFIG`."""
+"""Settings of a media node: `CHORALE_MEDIA_*` and `CHORALE_VIDEO_*` variables, or the TOML file that `CHORALE_CONFIG`
+names."""
 
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from data_plane.addresses import MAX_ADDRESSES, default_addresses, detect
+from data_plane.sdp import CODECS, Codec
+from data_plane.video import PREFERENCE
 
 FILE_KEYS = (
     "media_addresses",
@@ -18,6 +21,7 @@ FILE_KEYS = (
     "media_spread_above",
     "media_tcp",
     "media_workers",
+    "video_codecs",
 )
 # By default: beyond these a machine has better things to do than voice.
 MOST_WORKERS = 8
@@ -37,6 +41,7 @@ class NodeSettings:
     workers: int = 1
     spread_above: int = SPREAD_ABOVE  # peers of a room, which more workers than one serve from then on
     tcp: bool = True  # offered too, for networks that pass no UDP
+    video_codecs: tuple[Codec, ...] = PREFERENCE  # the first that everybody in a room can decode is asked for
 
 
 def load_node_settings(environ: Mapping[str, str]) -> NodeSettings:
@@ -58,6 +63,7 @@ def load_node_settings(environ: Mapping[str, str]) -> NodeSettings:
             "CHORALE_MEDIA_SPREAD_ABOVE", environ, file, SPREAD_ABOVE, (1, 1_000_000), "a number of people"
         ),
         tcp=_switch("CHORALE_MEDIA_TCP", environ, file),
+        video_codecs=_codecs("CHORALE_VIDEO_CODECS", environ, file) or PREFERENCE,
     )
 
 
@@ -79,14 +85,28 @@ def _switch(name: str, environ: Mapping[str, str], file: Mapping[str, Any]) -> b
     return chosen
 
 
+def _codecs(name: str, environ: Mapping[str, str], file: Mapping[str, Any]) -> tuple[Codec, ...]:
+    known: dict[str, Codec] = {each: each for each in CODECS}
+    chosen: dict[Codec, None] = {}
+    for each in _listed(name, environ, file):
+        if each.lower() not in known:
+            raise NodeSettingsError(f"{name} names {each!r}, which is none of {', '.join(PREFERENCE)}.")
+        chosen[known[each.lower()]] = None
+    return tuple(chosen)
+
+
 def _addresses(name: str, environ: Mapping[str, str], file: Mapping[str, Any]) -> tuple[str, ...]:
-    """A list of a file, or a line with commas of either."""
-    given = environ.get(name) or file.get(name.removeprefix("CHORALE_").lower()) or ""
-    listed = given if isinstance(given, list) else str(given).split(",")
-    chosen = dict.fromkeys(_address(name, str(each).strip()) for each in listed if str(each).strip())
+    chosen = dict.fromkeys(_address(name, each) for each in _listed(name, environ, file))
     if len(chosen) > MAX_ADDRESSES:
         raise NodeSettingsError(f"{name} names {len(chosen)} addresses; at most {MAX_ADDRESSES} are used.")
     return tuple(chosen)
+
+
+def _listed(name: str, environ: Mapping[str, str], file: Mapping[str, Any]) -> list[str]:
+    """A list of a file, or a line with commas of either."""
+    given = environ.get(name) or file.get(name.removeprefix("CHORALE_").lower()) or ""
+    listed = given if isinstance(given, list) else str(given).split(",")
+    return [str(each).strip() for each in listed if str(each).strip()]
 
 
 def _address(name: str, text: str) -> str:

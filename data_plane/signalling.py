@@ -13,7 +13,9 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from proto.media import EndReason
+from proto.rest import Shared
 from proto.signalling import (
+    LOOKS_PER_WINDOW,
     MAX_FRAME,
     REFUSALS,
     Answer,
@@ -28,6 +30,9 @@ from proto.signalling import (
     Offer,
     Refused,
     Resume,
+    Share,
+    Watch,
+    Wish,
 )
 
 log = structlog.get_logger()
@@ -72,6 +77,8 @@ class Rooms(Protocol):
     def mute(self, session_id: UUID, muted: bool) -> None: ...
     def deafen(self, session_id: UUID, deafened: bool) -> None: ...
     def ignore(self, session_id: UUID, csrcs: Sequence[int]) -> None: ...
+    def share(self, session_id: UUID, sources: Sequence[Shared]) -> None: ...
+    def watch(self, session_id: UUID, wishes: Sequence[Wish]) -> None: ...
     def leave(self, session_id: UUID, reason: EndReason) -> None: ...
     def detached(self, session_id: UUID, client: "Client") -> None: ...
 
@@ -199,16 +206,17 @@ class Signalling:
             self._rooms.leave(session_id, "lost")
 
     async def _hear(self, websocket: WebSocket, client: Client, session_id: UUID) -> None:
-        begun, frames = monotonic(), 0
+        begun, frames, looks = monotonic(), 0, 0
         while True:
             async with asyncio.timeout(SILENCE):
                 frame = await _next(websocket)
             if client.over:
                 return  # the stay is over, or another socket's
             if monotonic() - begun > WINDOW:
-                begun, frames = monotonic(), 0
+                begun, frames, looks = monotonic(), 0, 0
             frames += 1
-            if frames > FRAMES_PER_WINDOW:
+            looks += isinstance(frame, Share | Watch)
+            if frames > FRAMES_PER_WINDOW or looks > LOOKS_PER_WINDOW:
                 raise Refusal("bad_frame", "too many of them")
             match frame:
                 case Beat():
@@ -221,11 +229,21 @@ class Signalling:
                     self._rooms.deafen(session_id, deafened)
                 case Ignore(csrcs):
                     self._rooms.ignore(session_id, csrcs)
+                case Share(sources):
+                    self._share(client, session_id, sources)
+                case Watch(wishes):
+                    self._rooms.watch(session_id, wishes)
                 case Leave():
                     self._rooms.leave(session_id, "left")
                     return
                 case Join() | Resume():
                     raise Refusal("bad_frame", "this socket has joined")
+
+    def _share(self, client: Client, session_id: UUID, sources: Sequence[Shared]) -> None:
+        try:
+            self._rooms.share(session_id, sources)
+        except Refusal as refusal:
+            client.tell(encode(refusal.frame))
 
     def _answer(self, session_id: UUID, sdp: str) -> Answer | Refused:
         try:
@@ -241,7 +259,7 @@ async def _next(websocket: WebSocket) -> FromClient:
         raise WebSocketDisconnect(message.get("code", 1006))
     text = message.get("text")
     if text is None or len(text) > MAX_FRAME or len(text.encode(errors="replace")) > MAX_FRAME:
-        raise Refusal("bad_frame", "text frames of at most 64 KiB")
+        raise Refusal("bad_frame", f"text frames of at most {MAX_FRAME // 1024} KiB")
     try:
         return _decoder.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

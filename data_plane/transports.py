@@ -5,10 +5,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from chorale_engine import Peer, Slot, Source
+from chorale_engine import Peer, Slot, Source, VideoCodec, VideoSlot, VideoSource
 
-from data_plane.sdp import AudioLine, BadOffer, Candidate, Local, Offer, Role, describe
-from proto.signalling import AUDIO_SLOTS
+from data_plane.sdp import (
+    AudioLine,
+    BadOffer,
+    Candidate,
+    Codec,
+    Local,
+    Offer,
+    RefusedLine,
+    Role,
+    VideoLine,
+    describe,
+)
+from data_plane.sdp.video import REMB, TRANSPORT_CC
+from data_plane.video import Abilities, Track
+from proto.rest import Shared
+from proto.signalling import AUDIO_SLOTS, VIDEO_SLOTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +32,15 @@ class Transport:
     offer: Offer
     local: Local
     worker: int = 0  # of the engine, which serves it
+    video: bool = True  # the client may send more than its microphone
 
     @classmethod
-    def answering(cls, offer: Offer, *, fingerprint: bytes) -> Self:
-        """A new one: every secret and every SSRC its own."""
-        slots = offer.slots(AUDIO_SLOTS)
-        microphone = offer.microphone
+    def answering(cls, offer: Offer, *, fingerprint: bytes, video: bool) -> Self:
+        """A new one: every secret and every SSRC its own. `video`: the client may send more than its microphone."""
+        offer = offer if video else offer.without_video()
+        slots, video_slots = offer.slots(AUDIO_SLOTS), offer.video_slots(VIDEO_SLOTS)
+        ssrcs = _distinct(len(slots) + 2 * len(video_slots))
+        pairs = zip(ssrcs[len(slots) :: 2], ssrcs[len(slots) + 1 :: 2], strict=True)
         return cls(
             offer,
             Local(
@@ -31,11 +48,17 @@ class Transport:
                 password=secrets.token_hex(16),
                 fingerprint=fingerprint,
                 cname=secrets.token_hex(8),
-                source_mid=None if microphone is None else microphone.mid,
-                slot_ssrcs=dict(zip((line.mid for line in slots), _distinct(len(slots)), strict=True)),
+                source_mids=[*(each.mid for each in offer.sounds), *(each.mid for each in offer.pictures)],
+                slot_ssrcs={line.mid: ssrc for line, ssrc in zip(slots, ssrcs, strict=False)},
                 session=secrets.randbits(62),
+                video_ssrcs={line.mid: pair for line, pair in zip(video_slots, pairs, strict=True)},
             ),
+            video=video,
         )
+
+    def preferring(self, codecs: Sequence[Codec]) -> "Transport":
+        """With the answer's codecs in this order."""
+        return replace(self, local=replace(self.local, codecs=codecs))
 
     @property
     def slots(self) -> int:
@@ -45,9 +68,29 @@ class Transport:
         """`candidates`: those of its worker."""
         return describe(self.offer, self.local, candidates)
 
-    def peer(self, csrc: int) -> Peer:
+    @property
+    def abilities(self) -> Abilities:
+        """What it can beside hearing and being heard."""
+        names: tuple[Shared, Shared] = ("camera", "screen")
+        slots = self._video_slots
+        decoders = [frozenset(line.codecs) for line in slots]
+        return Abilities(
+            slots=len(slots),
+            decodes=frozenset.intersection(*decoders) if decoders else frozenset(),
+            tracks={
+                name: Track(line.codecs, line.encodings) for name, line in zip(names, self.offer.pictures, strict=False)
+            },
+            screen_audio=len(self.offer.sounds) > 1,
+        )
+
+    @property
+    def _video_slots(self) -> list[VideoLine]:
+        return self.offer.video_slots(VIDEO_SLOTS)
+
+    def peer(self, csrc: int, screen_csrc: int) -> Peer:
         """For the engine. Raises ValueError on what it cannot serve."""
-        microphone = self.offer.microphone
+        csrcs = (csrc, screen_csrc)
+        video = self.offer.video
         return Peer(
             local_ufrag=self.local.ufrag,
             local_password=self.local.password,
@@ -55,8 +98,15 @@ class Transport:
             remote_password=self.offer.password,
             fingerprints=self.offer.fingerprints,
             active=Role.answering(self.offer.setup) is Role.ACTIVE,
-            source=None if microphone is None else _source(microphone, csrc),
+            sources=[_source(*each) for each in zip(self.offer.sounds, csrcs, strict=False)],
             slots=[_slot(line, self.local.slot_ssrcs[line.mid]) for line in self.offer.slots(AUDIO_SLOTS)],
+            video_sources=[
+                _video_source(*each) for each in zip(self.offer.pictures, csrcs, (False, True), strict=False)
+            ],
+            video_slots=[_video_slot(line, *self.local.video_ssrcs[line.mid]) for line in self._video_slots],
+            extensions=self.offer.extensions,
+            transport_cc=any(line.gives_feedback(TRANSPORT_CC) for line in video),
+            remb=any(line.gives_feedback(REMB) for line in video),
             cname=self.local.cname,
         )
 
@@ -75,9 +125,11 @@ class Transport:
 
         Raises `BadOffer` if `offer` would change more.
         """
-        present = {line.mid: line for line in self.offer.audio}
-        offered = {line.mid: line for line in offer.audio}
-        if any(mid not in offered or not _alike(line, offered[mid]) for mid, line in present.items()):
+        if not self.video:
+            offer = offer.without_video()
+        offered = {line.mid: line for line in offer.lines}
+        present = [line for line in self.offer.lines if not isinstance(line, RefusedLine)]
+        if not all(_alike(line, offered.get(line.mid)) for line in present):
             raise BadOffer("on the transport of before, m-lines, payload types and extensions stay as they were")
         local = replace(self.local, version=self.local.version + 1)
         if self.restarts(offer):
@@ -86,9 +138,14 @@ class Transport:
         return replace(self, offer=replace(offer, setup=self.offer.setup), local=local)
 
 
-def _alike(before: AudioLine, now: AudioLine) -> bool:
+def _alike(before: AudioLine | VideoLine, now: AudioLine | VideoLine | RefusedLine | None) -> bool:
     """But for what the answer does not depend on."""
-    return replace(before, ssrc=now.ssrc, protocol=now.protocol) == now
+    match before, now:
+        case AudioLine(), AudioLine():
+            return before.alike(now)
+        case VideoLine(), VideoLine():
+            return before.alike(now)
+    return False
 
 
 def _source(line: AudioLine, csrc: int) -> Source:
@@ -111,6 +168,21 @@ def _slot(line: AudioLine, ssrc: int) -> Slot:
         nack=line.nack,
         level_extension=line.level_extension,
     )
+
+
+def _codecs(line: VideoLine) -> list[VideoCodec]:
+    return [
+        VideoCodec(codec=each.codec, payload_type=each.payload_type, rtx_payload_type=each.rtx_payload_type)
+        for each in line.formats
+    ]
+
+
+def _video_source(line: VideoLine, csrc: int, screen: bool) -> VideoSource:
+    return VideoSource(csrc=csrc, mid=line.mid, screen=screen, codecs=_codecs(line), rids=line.rids, ssrcs=line.ssrcs)
+
+
+def _video_slot(line: VideoLine, ssrc: int, rtx_ssrc: int) -> VideoSlot:
+    return VideoSlot(ssrc=ssrc, rtx_ssrc=rtx_ssrc, codecs=_codecs(line))
 
 
 def _distinct(count: int) -> list[int]:

@@ -1,6 +1,7 @@
 """WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep): an offer by POST, a stay as a resource.
 
-A WHIP client publishes and hears nothing; a WHEP player hears and says nothing. Both are stays like any other.
+A WHIP client publishes and hears nothing; a WHEP player hears and says nothing. Both are stays like any other. What a
+WHIP client sends beside its sound is its camera; a WHEP player is shown who speaks, or what else there is to see.
 """
 
 import secrets
@@ -38,7 +39,7 @@ from proto.rest import IceServer
 log = structlog.get_logger()
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
-MAX_OFFER, MAX_FRAGMENT = 64 * 1024, 16 * 1024  # bytes
+MAX_OFFER, MAX_FRAGMENT = 128 * 1024, 16 * 1024  # bytes
 # Seconds until it makes sense to try again: somebody has to leave first; ICE was restarted too often in a minute.
 RETRY_AFTER = {HTTPStatus.SERVICE_UNAVAILABLE: "10", HTTPStatus.TOO_MANY_REQUESTS: "60"}
 
@@ -260,11 +261,13 @@ async def _offer(request: Request, *, publishes: bool) -> Offer:
         raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The offer cannot be served: {wrong}.") from None
     except BadOffer as wrong:
         raise HttpProblem(HTTPStatus.BAD_REQUEST, f"The body is not an SDP offer: {wrong}.") from None
-    lines = offer.audio
+    lines = [*offer.audio, *offer.video]
     if publishes and not all(each.sends for each in lines):
         raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "WHIP only publishes: offer sendonly (RFC 9725 §4.2).")
-    if publishes and len(lines) > 1:
-        raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "One audio track can be published (RFC 9725 §4.4.2).")
+    if publishes and (len(offer.audio) > 1 or len(offer.video) > 1):
+        raise HttpProblem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "One audio and one video track can be published (RFC 9725 §4.4.2)."
+        )
     if not publishes and not all(each.receives for each in lines):
         raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "WHEP only plays: offer recvonly.")
     return offer.one_way("sendonly" if publishes else "recvonly")

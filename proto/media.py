@@ -5,6 +5,8 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from proto.rest import Shared
+
 
 class Claims(Struct, frozen=True):
     """The claims of a grant: an EdDSA (Ed25519) JWT that lets one user into one room of one node, once."""
@@ -16,6 +18,7 @@ class Claims(Struct, frozen=True):
     jti: str  # single use
     iat: int
     exp: int  # iat + GRANT_SECONDS
+    video: bool = False  # it may share its camera and screen, and the screen's sound (permission STREAM)
 
 
 GRANT_SECONDS = 60
@@ -47,6 +50,7 @@ class SessionStarted(Struct, tag=True, frozen=True):
     user_id: UUID
     muted: bool = False
     deafened: bool = False
+    sources: list[Shared] = []
 
 
 class SessionChanged(Struct, tag=True, frozen=True):
@@ -57,6 +61,7 @@ class SessionChanged(Struct, tag=True, frozen=True):
     deafened: bool = False
     server_muted: bool = False  # by a command
     server_deafened: bool = False
+    sources: list[Shared] = []
 
 
 class SessionMoved(Struct, tag=True, frozen=True):
@@ -83,14 +88,15 @@ class EndSession(Struct, tag=True, frozen=True):
 
 
 class MuteSession(Struct, tag=True, frozen=True):
-    """Nobody hears the member, whatever its own microphone is set to. Unknown sessions are ignored."""
+    """Nobody hears the member, neither its microphone, whatever it is set to, nor the sound of its screen; what it
+    shows is seen. Unknown sessions are ignored."""
 
     session_id: UUID
     muted: bool
 
 
 class DeafenSession(Struct, tag=True, frozen=True):
-    """Nothing is sent to the member. Unknown sessions are ignored."""
+    """No sound is sent to the member; it still sees. Unknown sessions are ignored."""
 
     session_id: UUID
     deafened: bool

@@ -7,6 +7,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 ChannelType = Literal["text", "voice", "video"]
+Shared = Literal["camera", "screen", "screen_audio"]  # what somebody in a voice channel shows beside being heard
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Username = Annotated[str, Meta(min_length=2, max_length=32, pattern=r"^[a-z0-9_.]+$")]
@@ -110,6 +111,7 @@ class VoiceState(Struct, frozen=True):  # GET /channels/{id}/participants
     deafened: bool = False
     server_muted: bool = False  # by who runs the server
     server_deafened: bool = False
+    sources: list[Shared] = []
 
 
 class ParticipantChange(Struct, frozen=True, forbid_unknown_fields=False):

@@ -189,7 +189,8 @@ class Voice:
 
 
 def _claims(node: NodeLink, session: VoiceSession) -> Claims:
-    """What a new grant for `session` says."""
+    """What a new grant for `session` says. Every member of a server may share camera and screen: STREAM is everybody's
+    as long as there are no roles."""
     issued = int(session.start_time.timestamp())
     return Claims(
         aud=node.node_id,
@@ -199,4 +200,5 @@ def _claims(node: NodeLink, session: VoiceSession) -> Claims:
         jti=secrets.token_urlsafe(12),
         iat=issued,
         exp=issued + GRANT_SECONDS,
+        video=True,
     )

@@ -25,7 +25,7 @@ from proto.media import (
     SessionMoved,
     SessionStarted,
 )
-from proto.rest import VoiceState
+from proto.rest import Shared, VoiceState
 
 MAX_STAY = timedelta(hours=24)
 # Until when a grant may still be turned into a session, with room for a slow handshake after its last second.
@@ -43,6 +43,7 @@ class VoiceSession:
     deafened: bool = False
     server_muted: bool = False
     server_deafened: bool = False
+    sources: tuple[Shared, ...] = ()  # what it shares beside its microphone
     key_id: StreamKeyId | None = None  # of the stream key it was made with; None: by a grant from `join`
     publishes: bool = True
 
@@ -57,6 +58,7 @@ class VoiceSession:
             deafened=self.deafened,
             server_muted=self.server_muted,
             server_deafened=self.server_deafened,
+            sources=list(self.sources),
         )
 
     def replaces(self, other: "VoiceSession") -> bool:
@@ -115,6 +117,7 @@ class VoiceSessions:
             start_time=now,
             muted=event.muted,
             deafened=event.deafened,
+            sources=tuple(event.sources),
         )
         effects: list[Effect] = []
         for other in [each for each in self._active.values() if session.replaces(each)]:
@@ -135,6 +138,7 @@ class VoiceSessions:
             deafened=event.deafened,
             server_muted=event.server_muted,
             server_deafened=event.server_deafened,
+            sources=tuple(event.sources),
         )
 
     def moved(self, event: SessionMoved) -> list[Effect]:

@@ -7,7 +7,8 @@ from ipaddress import ip_address
 from typing import Self
 
 from data_plane.sdp.candidate import Candidate, candidate_lines
-from data_plane.sdp.offer import CONTROL, MAX_LINE, PASSWORD, TOKEN, UFRAG
+from data_plane.sdp.offer import PASSWORD, UFRAG
+from data_plane.sdp.section import CONTROL, MAX_LINE, TOKEN
 
 MAX_LENGTH = 16 * 1024  # characters; a hundred candidates
 MAX_CANDIDATES = 128  # of one fragment: no client has as many interfaces

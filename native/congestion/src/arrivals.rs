@@ -10,7 +10,7 @@ const WINDOW: usize = 1024;
 const SLOW: Duration = Duration::from_millis(100);
 /// this long, when there are so many that a sender's estimate is worth more than the bytes of another feedback.
 const FAST: Duration = Duration::from_millis(50);
-const MANY: u32 = 16;
+const MANY: u32 = 4;
 /// So many at once have waited long enough.
 const FULL: u32 = 256;
 

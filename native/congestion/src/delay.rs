@@ -28,6 +28,14 @@ const LONGEST_STEP: f64 = 100.0;
 /// Over-use counts when it lasts (§5.4), in milliseconds of departures.
 const LASTS: f64 = 10.0;
 
+/// So many groups in a row, each later than the one before and together by this many milliseconds, are a path that has become
+/// much narrower: the line would say so some hundred milliseconds later. What was held up and let go rises once only.
+const STEEP: u32 = 3;
+const STEEP_RISE: f64 = 50.0;
+/// The least delay is looked for in the last one to two of these, in microseconds: longer than competing flows keep a queue
+/// from emptying, shorter than a path lasts.
+const LOW_WINDOW: i64 = 5_000_000;
+
 /// What the path is used for (§5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Usage {
@@ -51,6 +59,8 @@ pub(crate) struct Delay {
     over_for: f64,
     over_count: u32,
     before: f64,
+    steep: Steep,
+    low: Low,
     usage: Usage,
 }
 
@@ -65,6 +75,8 @@ impl Delay {
             over_for: 0.0,
             over_count: 0,
             before: 0.0,
+            steep: Steep::default(),
+            low: Low::default(),
             usage: Usage::Normal,
         }
     }
@@ -80,14 +92,24 @@ impl Delay {
         self.usage
     }
 
+    /// What the last group waited for more than the one that waited least lately, in milliseconds.
+    pub fn queue(&self) -> f64 {
+        self.line.accumulated - self.low.least
+    }
+
     fn vary(&mut self, variation: Variation) {
         let departure = variation.departure as f64 / 1000.0;
         let arrival = variation.arrival as f64 / 1000.0;
         self.counted = (self.counted + 1).min(COUNTED);
         self.line.push(variation.arrived, arrival - departure);
+        self.low.push(variation.arrived, self.line.accumulated);
+        self.steep.push(arrival - departure);
         let slope = self.line.slope().unwrap_or(0.0);
         self.detect(slope * f64::from(self.counted) * GAIN, departure);
         self.adapt(slope * f64::from(self.counted) * GAIN, variation.arrived);
+        if self.steep.is() {
+            self.usage = Usage::Over;
+        }
     }
 
     fn detect(&mut self, trend: f64, departure: f64) {
@@ -96,7 +118,9 @@ impl Delay {
             self.over_for += if self.over_count == 0 { departure / 2.0 } else { departure };
             self.over_count += 1;
             // A queue that has begun to drain needs no lower rate.
-            if self.over_for > LASTS && self.over_count > 1 && trend >= self.before {
+            if trend < self.before {
+                self.usage = Usage::Under;
+            } else if self.over_for > LASTS && self.over_count > 1 {
                 (self.over_for, self.over_count) = (0.0, 0);
                 self.usage = Usage::Over;
             }
@@ -117,6 +141,46 @@ impl Delay {
         let gain = if distance < 0.0 { DOWN } else { UP };
         let (least, most) = THRESHOLD_BOUNDS;
         self.threshold = (self.threshold + gain * distance * passed).clamp(least, most);
+    }
+}
+
+/// Groups in a row that were each later than the one before.
+#[derive(Clone, Debug, Default)]
+struct Steep {
+    groups: u32,
+    rise: f64,
+}
+
+impl Steep {
+    fn push(&mut self, variation: f64) {
+        if variation > 1.0 {
+            (self.groups, self.rise) = (self.groups + 1, self.rise + variation);
+        } else {
+            *self = Self::default();
+        }
+    }
+
+    fn is(&self) -> bool {
+        self.groups >= STEEP && self.rise > STEEP_RISE
+    }
+}
+
+/// The least accumulated delay of late.
+#[derive(Clone, Debug, Default)]
+struct Low {
+    least: f64,
+    current: f64,
+    begun: Option<i64>,
+}
+
+impl Low {
+    fn push(&mut self, arrived: i64, accumulated: f64) {
+        if self.begun.is_none_or(|begun| arrived - begun >= LOW_WINDOW) {
+            self.least = if self.begun.is_some() { self.current } else { accumulated };
+            (self.current, self.begun) = (accumulated, Some(arrived));
+        }
+        self.current = self.current.min(accumulated);
+        self.least = self.least.min(accumulated);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::feedback::{Feedback, Malformed, TICK};
 use crate::history::History;
 use crate::limited::Limited;
 use crate::loss::Loss;
-use crate::prober::{Prober, Situation};
+use crate::prober::{Prober, Situation, USEFUL};
 use crate::rate_control::{Measured, RateControl};
 use crate::{Bitrate, Probe, ProbeId};
 
@@ -139,16 +139,18 @@ impl Estimator {
         self.limited.update(now, self.target);
         let measured = Measured {
             usage: self.delay.usage(),
+            queue: self.delay.queue(),
             acknowledged: self.acknowledged.rate(),
             recent: self.acknowledged.recent(),
             size: self.acknowledged.size(),
             rtt: self.rtt.unwrap_or(RTT),
             limited: self.limited.is(),
+            useful: self.useful.scale(USEFUL),
         };
         self.control.update(now, measured, MOST);
         if let Some(finding) = self.prober.clusters.finding() {
             if finding.rate > self.control.rate() && measured.usage != Usage::Over {
-                self.control.set(now, finding.rate);
+                self.control.raise(now, finding.rate);
                 self.loss.proven(finding.rate);
             }
             self.settle(now);
@@ -204,17 +206,17 @@ impl Estimator {
         self.rtt
     }
 
-    /// Time passes. Gives when to come again, if nothing else happens before.
+    /// Time passes. Gives when to come again, later than `now`, if nothing else happens before; ask for a probe each time.
     pub fn poll(&mut self, now: Instant) -> Option<Instant> {
         self.limited.update(now, self.target);
-        if let Some(due) = self.silent_until().filter(|due| *due <= now) {
+        if self.silent_until().is_some_and(|due| due <= now) {
             let rate = self.control.rate().min(self.target).scale(SILENCE_BACK).max(LEAST);
             self.control.set(now, rate);
-            self.backed_off = Some(now.max(due));
+            self.backed_off = Some(now);
         }
         self.settle(now);
-        let remb = self.remb.map(|(at, _)| at + REMB_AGE).filter(|at| *at > now);
-        [self.silent_until(), self.prober.due(now), remb].into_iter().flatten().min()
+        let remb = self.remb.map(|(at, _)| at + REMB_AGE);
+        [self.silent_until(), self.prober.due(now), remb].into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// When silence takes the estimate down next.
@@ -238,6 +240,7 @@ impl Estimator {
             most: self.remb(now).unwrap_or(MOST).min(MOST),
             calm,
             limited: self.limited.is(),
+            seeks: self.control.seeks(),
             rtt: self.rtt.unwrap_or(RTT),
         }
     }

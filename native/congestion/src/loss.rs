@@ -15,6 +15,14 @@ const INTERVAL: Duration = Duration::from_millis(300);
 /// And at least this often, if by few packets.
 const SLOWEST: Duration = Duration::from_secs(2);
 const FEWEST: u64 = 10;
+/// When the rate has been halved and as much is lost as before, in this proportion, it is not this flow's rate that makes the loss
+/// (a radio's, another's): so much is then expected, and what exceeds it counts. A policer's loss falls with the rate. What is
+/// expected falls when the loss does.
+const HALVED: f64 = 0.5;
+const SAME: f64 = 0.7;
+const FORGETS: f64 = 0.2;
+/// More than this is never put up with: then most frames are lost.
+const MOST_EXPECTED: f64 = 0.25;
 /// This much above what delay allows, loss limits nothing any more.
 const FREE: f64 = 1.5;
 
@@ -28,11 +36,16 @@ pub(crate) struct Loss {
     since: Instant,
     grew: Instant,
     share: f64,
+    /// The share and the rate when the limit began, and the mean of the shares since.
+    began: Option<(f64, Bitrate)>,
+    mean: f64,
+    /// Loss that is not this flow's.
+    foreign: f64,
 }
 
 impl Loss {
     pub fn new(now: Instant) -> Self {
-        Self { limit: None, expected: 0, lost: 0, since: now, grew: now, share: 0.0 }
+        Self { limit: None, expected: 0, lost: 0, since: now, grew: now, share: 0.0, began: None, mean: 0.0, foreign: 0.0 }
     }
 
     /// Packets of which a feedback told for the first time, and how many of them are missing.
@@ -61,13 +74,24 @@ impl Loss {
     pub fn judge(&mut self, now: Instant, share: f64, allowed: Bitrate, target: Bitrate) {
         let passed = now.saturating_duration_since(self.grew).min(Duration::from_secs(1));
         self.grew = now;
+        let fallen = (share + LITTLE - self.foreign).min(0.0);
+        self.foreign = (self.foreign + FORGETS * fallen).max(0.0);
+        let share = share - self.foreign;
         self.share = share;
+        self.mean = 0.7 * self.mean + 0.3 * share;
         if share > MUCH {
             let limit = self.limit.unwrap_or(Bitrate::MAX).min(target);
+            let (first, rate) = *self.began.get_or_insert((share, target));
             self.limit = Some(limit.scale(1.0 - 0.5 * share));
+            if limit < rate.scale(HALVED) && self.mean > SAME * first {
+                // The noise of few packets is part of it.
+                self.foreign = (self.foreign + self.mean + LITTLE).min(MOST_EXPECTED);
+                (self.limit, self.began, self.mean) = (Some(rate), None, 0.0);
+            }
         } else if share < LITTLE {
             let grown = self.limit.map(|limit| limit.scale(GROWTH.powf(passed.as_secs_f64())));
             self.limit = grown.filter(|limit| *limit < allowed.scale(FREE));
+            self.began = self.began.filter(|_| self.limit.is_some());
         }
     }
 

@@ -11,10 +11,10 @@ const FIRST: [f64; 2] = [3.0, 6.0];
 const FURTHER: f64 = 2.0;
 /// A probe that found this share of its rate has not met the path's end.
 const SUCCESS: f64 = 0.7;
-/// While the application is limited, a probe this often.
+/// While the application is limited, or the path has become wider than it was known for, a probe this often.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Nothing is probed beyond what is useful and this much more: room for the next decrease.
-const USEFUL: f64 = 1.25;
+pub(crate) const USEFUL: f64 = 1.25;
 /// A probe that would not add this much is not worth its bytes.
 const WORTH: f64 = 1.1;
 /// A probe's length: long beside the pacer's and receivers' timers, short beside a queue that hurts; and at least so many
@@ -50,6 +50,8 @@ pub(crate) struct Situation {
     pub calm: bool,
     /// The application sends less than it may.
     pub limited: bool,
+    /// More arrives than the path was known for.
+    pub seeks: bool,
     pub rtt: Duration,
 }
 
@@ -154,16 +156,16 @@ impl Prober {
                 return;
             }
         }
-        if self.started && situation.limited && since.is_none_or(|since| since >= PERIOD) {
+        if self.started && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD) {
             self.ask(situation.target.scale(FURTHER), situation);
         }
     }
 
-    /// When [`Prober::probe`] may have something next.
+    /// When time alone may give [`Prober::probe`] something that it does not have now.
     pub fn due(&self, now: Instant) -> Option<Instant> {
-        let waiting = self.waiting[0].map(|_| self.next.unwrap_or(now));
+        let waiting = self.waiting[0].and(self.next);
         let recovery = self.drop.map(|drop| drop.at + CALM);
         let period = self.last.map(|(at, _)| at + PERIOD);
-        [waiting, recovery, period].into_iter().flatten().min()
+        [waiting, recovery, period].into_iter().flatten().filter(|at| *at > now).min()
     }
 }

@@ -12,12 +12,28 @@ const BACK: f64 = 0.85;
 /// What arrives bounds what is allowed: this factor, and a little for the smallest rates (§5.5).
 const AHEAD: f64 = 1.5;
 const AHEAD_LEAST: Bitrate = Bitrate::kbps(10);
-/// The least additive growth, in bits a second a second.
+/// The least additive growth a second: of the rate, so that a fast path is not regained packet by packet for a minute, and in
+/// bits a second.
+const STEP: f64 = 0.02;
 const LEAST_STEP: f64 = 4000.0;
 /// How long a change takes to show, beside the round trip: the detector's time (§5.5).
 const RESPONSE: Duration = Duration::from_millis(100);
 /// While the application sends less than it may, what arrives is less than the path carries: one over-use takes no more.
 const LIMITED_BACK: f64 = 0.5;
+
+/// What arrives is less than this share of what was allowed: the path has become narrower at once, and a queue of some hundred
+/// milliseconds stands, which at 85 % would take seconds to drain.
+const NARROWER: f64 = 0.7;
+/// Such a queue, in milliseconds; a smaller one is no reason to be so much below others on the same path.
+const LARGE: f64 = 100.0;
+/// Then so little is sent, of what arrived, until the queue has gone, but for no longer than this: it may be another's.
+const DRAIN: f64 = 0.5;
+const LONGEST_DRAIN: Duration = Duration::from_secs(3);
+/// A queue of this many milliseconds or less has gone.
+const GONE: f64 = 15.0;
+
+/// An over-use so soon after a probe raised the rate says that the probe was wrong, not that the rate before it was.
+const DOUBT: Duration = Duration::from_secs(2);
 
 /// What was arriving at over-uses: the path's capacity, or this flow's share of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,6 +72,8 @@ impl Capacity {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     pub usage: Usage,
+    /// In milliseconds, of delay above the least.
+    pub queue: f64,
     /// Over half a second.
     pub acknowledged: Option<Bitrate>,
     /// Over the last fifth of a second.
@@ -65,6 +83,8 @@ pub(crate) struct Measured {
     pub rtt: Duration,
     /// The application sends less than it may.
     pub limited: bool,
+    /// More than this is of no use.
+    pub useful: Bitrate,
 }
 
 /// The rate that delay allows.
@@ -76,21 +96,38 @@ pub(crate) struct RateControl {
     capacity: Capacity,
     /// The queue is being let drain.
     holding: bool,
+    /// It is being drained, until then at most; the rate afterwards.
+    draining: Option<(Instant, Bitrate)>,
+    /// When a probe raised the rate, and from what.
+    raised: Option<(Instant, Bitrate)>,
 }
 
 impl RateControl {
     pub fn new(now: Instant, rate: Bitrate) -> Self {
-        Self { rate, updated: now, decreased: None, capacity: Capacity::default(), holding: false }
+        Self { rate, updated: now, decreased: None, capacity: Capacity::default(), holding: false, draining: None, raised: None }
     }
 
     pub fn rate(&self) -> Bitrate {
         self.rate
     }
 
-    /// It is known better what the path carries.
+    /// It is not known what the path carries, or more arrives than it was known for.
+    pub fn seeks(&self) -> bool {
+        self.capacity.mean.is_none()
+    }
+
+    /// A probe has found more.
+    pub fn raise(&mut self, now: Instant, rate: Bitrate) {
+        let before = self.raised.filter(|(at, _)| now.saturating_duration_since(*at) < DOUBT);
+        self.raised = Some((now, before.map_or(self.rate, |(_, before)| before)));
+        self.set(now, rate);
+    }
+
+    /// It is known otherwise what the path carries.
     pub fn set(&mut self, now: Instant, rate: Bitrate) {
         self.rate = rate;
         self.updated = now;
+        self.draining = None;
         if self.capacity.bounds().is_some_and(|(_, most)| rate > most) {
             self.capacity.forget();
         }
@@ -98,6 +135,11 @@ impl RateControl {
 
     /// Feedback has come.
     pub fn update(&mut self, now: Instant, measured: Measured, most: Bitrate) {
+        let drained = measured.queue <= GONE;
+        if let Some((_, after)) = self.draining.take_if(|(until, _)| drained || *until <= now) {
+            self.rate = self.rate.max(after);
+            self.holding = true;
+        }
         match measured.usage {
             Usage::Over => self.decrease(now, measured),
             Usage::Under => self.holding = true,
@@ -121,13 +163,14 @@ impl RateControl {
             self.capacity.forget();
         }
         let ahead = acknowledged.scale(AHEAD).max(Bitrate(acknowledged.0 + AHEAD_LEAST.0));
+        let ahead = ahead.min(measured.useful);
         if measured.limited || self.rate >= ahead {
             return;
         }
         let grown = if self.capacity.mean.is_some() {
             // Near what the path carries: half a packet each time a change has had time to show.
             let response = (RESPONSE + measured.rtt).as_secs_f64();
-            let step = (measured.size * 8.0 / response).max(LEAST_STEP) * passed;
+            let step = (measured.size * 8.0 / response).max(LEAST_STEP).max(STEP * self.rate.0 as f64) * passed;
             Bitrate(self.rate.0 + step as u64)
         } else {
             let step = self.rate.scale(GROWTH.powf(passed) - 1.0);
@@ -142,12 +185,24 @@ impl RateControl {
         let shown = measured.rtt.clamp(Duration::from_millis(10), Duration::from_millis(200));
         let waits = self.decreased.is_some_and(|at| now.saturating_duration_since(at) < shown + RESPONSE);
         let arriving = measured.recent.or(measured.acknowledged);
+        // Less is sent already than the path carries: the queue that was made before it drains.
+        let drains = self.draining.is_some() && arriving.is_some_and(|arriving| arriving > self.rate);
+        if drains {
+            return;
+        }
         if waits && !arriving.is_some_and(|arriving| arriving < self.rate.scale(0.5) && !measured.limited) {
             return;
         }
         let lower = arriving.unwrap_or(self.rate).min(self.rate).scale(BACK);
+        let narrower = arriving.filter(|arriving| *arriving < self.rate.scale(NARROWER) && measured.queue > LARGE);
+        let narrower = narrower.filter(|_| !measured.limited);
+        let until = self.draining.map_or(now + LONGEST_DRAIN, |(until, _)| until);
+        self.draining = narrower.map(|arriving| (until, arriving.scale(BACK)));
+        let lower = narrower.map_or(lower, |arriving| arriving.scale(DRAIN));
+        let raised = self.raised.take().filter(|(at, _)| now.saturating_duration_since(*at) < DOUBT);
+        let before = raised.map_or(Bitrate::ZERO, |(_, before)| before.scale(BACK));
         let floor = if measured.limited { self.rate.scale(LIMITED_BACK) } else { Bitrate::ZERO };
-        self.rate = lower.max(floor).min(self.rate);
+        self.rate = lower.max(floor).max(before).min(self.rate);
         self.decreased = Some(now);
         if let Some(arriving) = arriving.filter(|_| !measured.limited) {
             if self.capacity.bounds().is_some_and(|(least, _)| arriving < least) {
@@ -164,11 +219,13 @@ mod tests {
 
     const MEASURED: Measured = Measured {
         usage: Usage::Normal,
+        queue: 0.0,
         acknowledged: Some(Bitrate::kbps(1000)),
         recent: Some(Bitrate::kbps(800)),
         size: 1000.0,
         rtt: Duration::from_millis(100),
         limited: false,
+        useful: Bitrate::MAX,
     };
 
     fn run(control: &mut RateControl, now: &mut Instant, measured: Measured, seconds: u32) -> Bitrate {

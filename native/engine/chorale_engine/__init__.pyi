@@ -4,18 +4,18 @@ No packet crosses into Python. Every method returns at once; what follows from i
 `peer`) are chosen by the caller, unique for the life of the engine, below 2**63.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
-__all__ = ["Engine", "Event", "Peer", "Slot", "Source", "Srtp"]
+__all__ = ["Engine", "Event", "Peer", "Slot", "Source", "Srtp", "VideoCodec", "VideoSlot", "VideoSource"]
 
 @final
 class Source:
-    """What a peer publishes: one microphone.
+    """What a peer is heard with: its microphone, or the sound of its screen.
 
     `red_payload_type` is that of RED (RFC 2198) of its Opus, where both sides agreed on it.
     `ssrc` is None when the offer names none; packets are then bound by MID, or by payload type while that is unambiguous.
@@ -58,11 +58,54 @@ class Slot:
     def ssrc(self) -> int: ...
 
 @final
+class VideoCodec:
+    """A codec of video ("vp8", "vp9", "h264", "av1") as one m-line has it, and its repair (RFC 4588). Raises ValueError."""
+
+    def __new__(cls, *, codec: str, payload_type: int, rtx_payload_type: int | None = None) -> VideoCodec: ...
+    @property
+    def codec(self) -> str: ...
+
+@final
+class VideoSource:
+    """A camera or a screen that a peer publishes.
+
+    `rids` (RFC 8851), the smallest encoding first, at most three; none: there is one encoding. `ssrcs` are (media, repair)
+    by encoding, where the offer names them.
+    """
+
+    def __new__(
+        cls,
+        *,
+        csrc: int,
+        mid: str,
+        screen: bool,
+        codecs: Sequence[VideoCodec],
+        rids: Sequence[str] = (),
+        ssrcs: Sequence[tuple[int, int | None]] = (),
+    ) -> VideoSource: ...
+    @property
+    def csrc(self) -> int: ...
+    @property
+    def mid(self) -> str: ...
+
+@final
+class VideoSlot:
+    """What a peer watches into: one RTP stream of ours, and its repair stream, on one m-line of theirs."""
+
+    def __new__(cls, *, ssrc: int, rtx_ssrc: int, codecs: Sequence[VideoCodec]) -> VideoSlot: ...
+    @property
+    def ssrc(self) -> int: ...
+
+@final
 class Peer:
     """One client's transport, as its offer and our answer describe it.
 
     `fingerprints` are (hash name, digest) pairs, at least one of them sha-256 or stronger; the certificate must match one.
-    `active` is True when we open the DTLS handshake (the offer was `passive`). At most one source, at most 32 slots.
+    `active` is True when we open the DTLS handshake (the offer was `passive`). `sources` are the microphone and then the sound
+    of the screen. At most 32 slots, 2 video sources and 16 video slots. `extensions` are the client's ids (1..14) of header
+    extensions that concern video, by name: mid, rid, repaired_rid, transport_cc, abs_send_time, abs_capture_time,
+    playout_delay, video_layers_allocation, dependency_descriptor, video_orientation. `transport_cc`: both sides report when
+    each packet came. Nothing is shared before `set_sharing`, nothing watched before `watch`.
     """
 
     def __new__(
@@ -74,8 +117,12 @@ class Peer:
         remote_password: str,
         fingerprints: Sequence[tuple[str, bytes]],
         active: bool = False,
-        source: Source | None = None,
+        sources: Sequence[Source] = (),
         slots: Sequence[Slot] = (),
+        video_sources: Sequence[VideoSource] = (),
+        video_slots: Sequence[VideoSlot] = (),
+        extensions: Mapping[str, int] = {},
+        transport_cc: bool = False,
         cname: str,
     ) -> Peer: ...
 
@@ -146,6 +193,53 @@ class Event:
         def csrc(self) -> int: ...
 
     @final
+    class VideoSlot(Event):
+        """What video slot `slot` of `peer` shows from `timestamp` on (the slot's timeline, 90 kHz): `csrc` (0: nobody), up to
+        which layers of which encoding, and why not more."""
+
+        __match_args__ = ("peer", "slot", "csrc", "timestamp", "encoding", "spatial", "temporal", "limit")
+        def __new__(
+            cls,
+            peer: int,
+            slot: int,
+            csrc: int,
+            timestamp: int,
+            encoding: int,
+            spatial: int,
+            temporal: int,
+            limit: Literal["", "bandwidth", "source", "codec"],
+        ) -> Event.VideoSlot: ...
+        @property
+        def peer(self) -> int: ...
+        @property
+        def slot(self) -> int: ...
+        @property
+        def csrc(self) -> int: ...
+        @property
+        def timestamp(self) -> int: ...
+        @property
+        def encoding(self) -> int: ...
+        @property
+        def spatial(self) -> int: ...
+        @property
+        def temporal(self) -> int: ...
+        @property
+        def limit(self) -> Literal["", "bandwidth", "source", "codec"]: ...
+
+    @final
+    class Encodings(Event):
+        """Which encodings of its source `csrc` anybody wants from `peer`: bit i is encoding i, and bit 0 is always set."""
+
+        __match_args__ = ("peer", "csrc", "wanted")
+        def __new__(cls, peer: int, csrc: int, wanted: int) -> Event.Encodings: ...
+        @property
+        def peer(self) -> int: ...
+        @property
+        def csrc(self) -> int: ...
+        @property
+        def wanted(self) -> int: ...
+
+    @final
     class SlotChanged(Event):
         """The same as `RoomSlot` for a peer with fewer slots than the room."""
 
@@ -195,6 +289,11 @@ class Engine:
         """Nothing is sent to a deafened peer."""
     def set_ignored(self, peer: int, csrcs: Sequence[int]) -> None:
         """Whom a peer does not want to hear: the whole set, at most 256."""
+    def set_sharing(self, peer: int, csrcs: Sequence[int]) -> None:
+        """Which of its cameras and screens, and whether the sound of its screen, a peer shares: the whole set, by CSRC.
+        Packets of others go nowhere. A camera and a microphone, and a screen and its sound, have one CSRC each."""
+    def watch(self, peer: int, wishes: Sequence[tuple[int, int, int, int, bool]]) -> None:
+        """What a peer wishes to see: the whole set of (slot, csrc, width in pixels, priority, paused)."""
     def move_peer(self, peer: int, room: int) -> None:
         """The peer's transport stays; its room is another."""
     def restart_ice(

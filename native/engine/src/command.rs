@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use sfu::{IceCredentials, Keys, Note, Path, PeerConfig, PeerId, Placement, Rejected, Row, WorkerId};
+use sfu::{IceCredentials, Keys, Note, Path, PeerConfig, PeerId, Placement, Rejected, Row, Wish, WorkerId};
 
 use crate::{counters::Counters, dtls::Terms, event::Reason};
 
@@ -21,6 +21,9 @@ pub(crate) enum Command {
     SetDeafened(PeerId, bool),
     /// By CSRC.
     SetIgnored(PeerId, Box<[u32]>),
+    /// By CSRC.
+    SetSharing(PeerId, Box<[u32]>),
+    Watch(PeerId, Box<[Wish]>),
     RestartIce {
         peer: PeerId,
         credentials: Box<IceCredentials>,

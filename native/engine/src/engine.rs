@@ -14,7 +14,7 @@ use std::{
 };
 
 use openssl::rand::rand_bytes;
-use sfu::{IceCredentials, Keys, PeerConfig, PeerId, Placement, RoomId, Row, WorkerId};
+use sfu::{IceCredentials, Keys, PeerConfig, PeerId, Placement, RoomId, Row, Wish, WorkerId};
 use thiserror::Error;
 
 use crate::{
@@ -240,6 +240,16 @@ impl Engine {
     /// Whom a peer does not want to hear, by CSRC; an unknown peer is ignored.
     pub fn set_ignored(&self, peer: PeerId, csrcs: Vec<u32>) -> Result<(), Error> {
         self.tell_about(peer, Command::SetIgnored(peer, csrcs.into()))
+    }
+
+    /// What a peer shares of its cameras, screens and screen sound, by CSRC; an unknown peer is ignored.
+    pub fn set_sharing(&self, peer: PeerId, csrcs: Vec<u32>) -> Result<(), Error> {
+        self.tell_about(peer, Command::SetSharing(peer, csrcs.into()))
+    }
+
+    /// What a peer wishes to see, the whole set; an unknown peer is ignored.
+    pub fn watch(&self, peer: PeerId, wishes: Vec<Wish>) -> Result<(), Error> {
+        self.tell_about(peer, Command::Watch(peer, wishes.into()))
     }
 
     /// New ICE credentials for a peer; the old ones count until its client nominates with the new.

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use sfu::{PeerId, RoomId};
+use sfu::{Limit, PeerId, RoomId};
 
 use crate::sys::EventFd;
 
@@ -55,6 +55,34 @@ pub enum Event {
         room: RoomId,
         /// Who; 0: nobody.
         csrc: u32,
+    },
+    /// What a video slot of `peer` shows.
+    VideoSlot {
+        /// The receiver.
+        peer: PeerId,
+        /// Which of its video slots.
+        slot: u8,
+        /// Whose it is; 0: nobody's.
+        csrc: u32,
+        /// RTP time on the slot's timeline, 90 kHz.
+        timestamp: u32,
+        /// Which encoding, and up to which layers of it.
+        encoding: u8,
+        /// Spatial.
+        spatial: u8,
+        /// Temporal.
+        temporal: u8,
+        /// Why not more.
+        limit: Option<Limit>,
+    },
+    /// Which encodings of a source anybody wants.
+    Encodings {
+        /// The publisher.
+        peer: PeerId,
+        /// Which of its sources.
+        csrc: u32,
+        /// Bit i: encoding i.
+        wanted: u8,
     },
     /// From `timestamp` on slot `slot` of `peer`, which has fewer slots than the room, carries `csrc`.
     SlotChanged {

@@ -79,6 +79,10 @@ impl Output for Outbox<'_> {
             sfu::Event::SlotChanged { peer, slot, csrc, timestamp } => {
                 Event::SlotChanged { peer, slot, csrc, timestamp }
             }
+            sfu::Event::VideoSlot { peer, slot, csrc, timestamp, encoding, spatial, temporal, limit } => {
+                Event::VideoSlot { peer, slot, csrc, timestamp, encoding, spatial, temporal, limit }
+            }
+            sfu::Event::Encodings { peer, csrc, wanted } => Event::Encodings { peer, csrc, wanted },
             sfu::Event::RoomSlot { room, slot, csrc, timestamp } => Event::RoomSlot { room, slot, csrc, timestamp },
             sfu::Event::Speaking { room, csrc, speaking } => Event::Speaking { room, csrc, speaking },
             sfu::Event::Dominant { room, csrc } => Event::Dominant { room, csrc },

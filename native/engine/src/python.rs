@@ -4,6 +4,7 @@ mod engine;
 mod event;
 mod peer;
 mod srtp;
+mod video;
 
 use pyo3::prelude::*;
 
@@ -16,5 +17,6 @@ mod _engine {
         event::Event,
         peer::{Peer, Slot, Source},
         srtp::Srtp,
+        video::{VideoCodec, VideoSlot, VideoSource},
     };
 }

@@ -33,7 +33,9 @@ const MAX_PAYLOAD: usize = 1400;
 
 fn peer(number: u32) -> PeerConfig {
     PeerConfig {
-        local_ufrag: format!("node{number}"),
+        screen_sound: None,
+            video: None,
+            local_ufrag: format!("node{number}"),
         local_password: "a password".into(),
         remote_ufrag: "client".into(),
         remote_password: String::new(),

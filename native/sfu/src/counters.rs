@@ -13,6 +13,10 @@ pub struct Counters {
     pub sources: u64,
     /// Room slots that somebody holds.
     pub slots_held: u64,
+    /// Cameras and screens that may be watched here.
+    pub videos: u64,
+    /// Bytes of video kept for those who miss some.
+    pub video_cache: u64,
     /// Addresses known to belong to a peer.
     pub paths: u64,
     /// Datagrams received.
@@ -39,6 +43,8 @@ impl Counters {
             (&mut self.peers, other.peers),
             (&mut self.sources, other.sources),
             (&mut self.slots_held, other.slots_held),
+            (&mut self.videos, other.videos),
+            (&mut self.video_cache, other.video_cache),
             (&mut self.paths, other.paths),
             (&mut self.datagrams_in, other.datagrams_in),
             (&mut self.datagrams_out, other.datagrams_out),

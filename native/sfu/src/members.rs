@@ -68,7 +68,7 @@ impl Sfu {
             ice: Agent::new(credentials, now),
             srtp: None,
             source: config.source.map(Source::new),
-            screen_sound: config.screen_sound.map(|sound| Box::new(Source::new(sound))),
+            screen_sound: config.screen_sound.map(|sound| Box::new(Source::withheld(sound))),
             receiver: Receiver::new(now, config.slots, self.settings.audio_slots, || random.u32() as u16),
             policer: Policer::new(now, config.video.as_ref().map_or(0, |video| video.sources.len())),
             upstream: config.video.as_ref().and_then(Upstream::new),

@@ -9,6 +9,7 @@ pub(crate) struct Source {
     ssrc: Option<u32>,
     /// Those it was to send under, or has sent under and left: one, and at most `MAX_SSRCS` because each was authenticated.
     former: Vec<u32>,
+    /// Or not shared.
     pub(crate) muted: bool,
     pub(crate) reception: Reception,
     /// Latest audio level, -dBov.
@@ -38,6 +39,11 @@ impl Source {
             gap: None,
             voice: None,
         }
+    }
+
+    /// The same, muted until it is shared.
+    pub(crate) fn withheld(config: SourceConfig) -> Self {
+        Self { muted: true, ..Self::new(config) }
     }
 
     pub(crate) fn csrc(&self) -> u32 {

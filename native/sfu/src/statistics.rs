@@ -57,6 +57,8 @@ impl Sfu {
             peers: self.peers.len() as u64,
             sources: self.peers.values().map(|peer| peer.sources().count()).sum::<usize>() as u64,
             slots_held: self.voices.values().filter(|voice| voice.slot.is_some()).count() as u64,
+            videos: self.tracks.len() as u64,
+            video_cache: self.tracks.values().map(|track| track.memory() as u64).sum(),
             paths: self.by_path.len() as u64,
             ..self.counters.clone()
         }

@@ -217,7 +217,9 @@ fn join(engine: &Engine, size: Size, member: usize) -> Result<(UdpSocket, Socket
         mid_extension: None,
     };
     let config = PeerConfig {
-        local_ufrag: name.clone(),
+        screen_sound: None,
+            video: None,
+            local_ufrag: name.clone(),
         local_password: password.clone(),
         remote_ufrag: name,
         remote_password: password,

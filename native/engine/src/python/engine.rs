@@ -11,7 +11,7 @@ use pyo3::{
     sync::PyOnceLock,
     types::{IntoPyDict, PyDict, PyTuple},
 };
-use sfu::{IceCredentials, PeerId, RoomId, Row, WorkerId};
+use sfu::{IceCredentials, PeerId, RoomId, Row, Wish, WorkerId};
 
 use super::{
     event::Event,
@@ -126,6 +126,24 @@ impl Engine {
             return Err(PyValueError::new_err(format!("a peer ignores at most {}", sfu::MAX_IGNORED)));
         }
         py.detach(|| self.0.set_ignored(PeerId(peer), csrcs)).map_err(error)
+    }
+
+    /// What a peer shares beside its microphone, by CSRC: the whole set.
+    fn set_sharing(&self, py: Python<'_>, peer: u64, csrcs: Vec<u32>) -> PyResult<()> {
+        if csrcs.len() > sfu::MAX_VIDEO_SOURCES + 1 {
+            return Err(PyValueError::new_err(format!("a peer shares at most {}", sfu::MAX_VIDEO_SOURCES + 1)));
+        }
+        py.detach(|| self.0.set_sharing(PeerId(peer), csrcs)).map_err(error)
+    }
+
+    /// What a peer wishes to see: the whole set of (slot, csrc, width, priority, paused).
+    fn watch(&self, py: Python<'_>, peer: u64, wishes: Vec<(u8, u32, u16, u8, bool)>) -> PyResult<()> {
+        if wishes.len() > sfu::video::MAX_VIDEO_SLOTS {
+            return Err(PyValueError::new_err(format!("at most {} slots", sfu::video::MAX_VIDEO_SLOTS)));
+        }
+        let wish = |(slot, csrc, width, priority, paused)| Wish { slot, csrc, width, priority, paused };
+        let wishes = wishes.into_iter().map(wish).collect();
+        py.detach(|| self.0.watch(PeerId(peer), wishes)).map_err(error)
     }
 
     /// The peer's transport stays; its room is another.

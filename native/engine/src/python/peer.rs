@@ -1,10 +1,13 @@
+use std::collections::HashMap;
+
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
     pybacked::{PyBackedBytes, PyBackedStr},
 };
-use sfu::{PeerConfig, SlotConfig, SourceConfig};
+use sfu::{PeerConfig, SlotConfig, SourceConfig, VideoConfig};
 
+use super::video::{VideoSlot, VideoSource};
 use crate::dtls::{Fingerprints, Terms};
 
 /// RFC 8445 §5.3: fragments and passwords have at most 256 characters.
@@ -13,7 +16,7 @@ const MAX_CREDENTIAL: usize = 256;
 /// RFC 3550 §6.5: an SDES item's length is one byte.
 const MAX_CNAME: usize = 255;
 
-/// What a peer publishes: one microphone.
+/// What a peer is heard with: its microphone, or the sound of its screen.
 #[pyclass(frozen, module = "chorale_engine")]
 pub(super) struct Source(SourceConfig);
 
@@ -90,11 +93,12 @@ impl Peer {
     #[new]
     #[pyo3(
         signature = (
-            *, local_ufrag, local_password, remote_ufrag, remote_password, fingerprints, active=false, source=None,
-            slots=Vec::new(), cname
+            *, local_ufrag, local_password, remote_ufrag, remote_password, fingerprints, active=false, sources=Vec::new(),
+            slots=Vec::new(), video_sources=Vec::new(), video_slots=Vec::new(), extensions=HashMap::new(),
+            transport_cc=false, cname
         ),
         text_signature = "(*, local_ufrag, local_password, remote_ufrag, remote_password, fingerprints, active=False, \
-            source=None, slots=(), cname)",
+            sources=(), slots=(), video_sources=(), video_slots=(), extensions={}, transport_cc=False, cname)",
     )]
     // One argument a line of the stub, all by name.
     #[allow(clippy::too_many_arguments)]
@@ -105,8 +109,12 @@ impl Peer {
         remote_password: String,
         fingerprints: Vec<(PyBackedStr, PyBackedBytes)>,
         active: bool,
-        source: Option<&Bound<'_, Source>>,
+        sources: Vec<Bound<'_, Source>>,
         slots: Vec<Bound<'_, Slot>>,
+        video_sources: Vec<Bound<'_, VideoSource>>,
+        video_slots: Vec<Bound<'_, VideoSlot>>,
+        extensions: HashMap<String, u8>,
+        transport_cc: bool,
         cname: String,
     ) -> PyResult<Peer> {
         check_credentials([
@@ -120,10 +128,30 @@ impl Peer {
         }
         let fingerprints = Fingerprints::new(fingerprints.iter().map(|(hash, digest)| (&**hash, &**digest)))
             .map_err(|unusable| PyValueError::new_err(unusable.to_string()))?;
-        let source = source.map(|source| source.get().0.clone());
+        if sources.len() > 2 {
+            return Err(PyValueError::new_err("a peer has a microphone and the sound of its screen"));
+        }
+        let mut sources = sources.iter().map(|source| source.get().0.clone());
+        let (source, screen_sound) = (sources.next(), sources.next());
+        let video = (!video_sources.is_empty() || !video_slots.is_empty()).then_some(VideoConfig {
+            sources: video_sources.iter().map(|source| source.get().config()).collect(),
+            slots: video_slots.iter().map(|slot| slot.get().config()).collect(),
+            extensions: super::video::extensions(extensions)?,
+            transport_cc,
+        });
         let slots = slots.iter().map(|slot| slot.get().0.clone()).collect();
         Ok(Peer {
-            config: PeerConfig { local_ufrag, local_password, remote_ufrag, remote_password, source, slots, cname },
+            config: PeerConfig {
+                local_ufrag,
+                local_password,
+                remote_ufrag,
+                remote_password,
+                source,
+                screen_sound,
+                slots,
+                video,
+                cname,
+            },
             terms: Terms { active, fingerprints },
         })
     }
@@ -149,12 +177,12 @@ pub(super) fn check_credentials(credentials: [(&str, &String); 4]) -> PyResult<(
 }
 
 /// RFC 3550 §5.1: seven bits.
-fn check_payload_type(payload_type: u8) -> PyResult<()> {
+pub(super) fn check_payload_type(payload_type: u8) -> PyResult<()> {
     if payload_type > 127 { Err(PyValueError::new_err("a payload type is 0 to 127")) } else { Ok(()) }
 }
 
 /// RFC 8285 §4.2: one-byte headers carry the ids 1 to 14.
-fn check_extension(id: Option<u8>) -> PyResult<()> {
+pub(super) fn check_extension(id: Option<u8>) -> PyResult<()> {
     match id {
         None | Some(1..=14) => Ok(()),
         Some(_) => Err(PyValueError::new_err("a header extension id is 1 to 14")),

@@ -111,3 +111,97 @@ fn frame_size(bits: &mut Bits<'_>) -> Result<Option<(u16, u16)>, Drop> {
     let (width, height) = (bits.read(width_bits)? + 1, bits.read(height_bits)? + 1);
     Ok(u16::try_from(width).ok().zip(u16::try_from(height).ok()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::BitWriter;
+    use super::*;
+
+    /// What a sequence header begins with, up to the size of 1280 by 720.
+    fn sequence(fields: impl FnOnce(&mut BitWriter)) -> Vec<u8> {
+        let mut bits = BitWriter::default();
+        fields(&mut bits);
+        bits.write(8, 0xAA); // 11 bits each
+        bits.write(11, 1279);
+        bits.write(11, 719);
+        bits.bytes
+    }
+
+    /// As encoders for calls write it: one operating point of level 3.1.
+    fn plain() -> Vec<u8> {
+        sequence(|bits| {
+            bits.write(7, 0);
+            bits.write(5, 0);
+            bits.write(12, 0);
+            bits.write(5, 5);
+        })
+    }
+
+    #[test]
+    fn a_coded_video_sequence_is_where_to_begin() {
+        let packet = glance(&[0x18, 0x0A], true).unwrap();
+        assert!(packet.begins && packet.key && packet.ends);
+        assert_eq!(packet.switch, Layers::ALL);
+        let packet = glance(&[0x10, 0x32], false).unwrap();
+        assert!(packet.begins && !packet.key && !packet.ends);
+        assert_eq!(packet.switch, Layers::NONE);
+        assert!(!glance(&[0xD0, 0x00], false).unwrap().begins, "a fragment goes on");
+    }
+
+    #[test]
+    fn a_sequence_does_not_begin_within_an_obu() {
+        assert_eq!(glance(&[0x98, 0x00], false), Err(Drop::Malformed));
+        assert_eq!(glance(&[], false), Err(Drop::Short));
+    }
+
+    #[test]
+    fn a_sequence_header_says_the_size() {
+        let header = plain();
+        let len = header.len() as u8;
+        // It is the only element; the first of two; of any number; with a size field and an extension of its own.
+        assert_eq!(dimensions(&[&[0x18, 0x08], &header[..]].concat()), Some((1280, 720)));
+        assert_eq!(dimensions(&[&[0x28, len + 1, 0x08], &header[..], &[0x30]].concat()), Some((1280, 720)));
+        assert_eq!(dimensions(&[&[0x08, len + 1, 0x08], &header[..]].concat()), Some((1280, 720)));
+        assert_eq!(dimensions(&[&[0x08, len + 0x83, 0x00, 0x0E, 0x00, len], &header[..]].concat()), Some((1280, 720)));
+    }
+
+    #[test]
+    fn timing_and_decoder_models_are_passed_over() {
+        let header = sequence(|bits| {
+            bits.write(6, 1); // with timing
+            bits.write(32, 1);
+            bits.write(32, 30);
+            bits.write(1, 1);
+            bits.write(5, 0b00101); // num_ticks_per_picture_minus_1 of 4
+            bits.write(1, 1); // and a decoder model of 10 bits
+            bits.write(5, 9);
+            bits.write(32, 1);
+            bits.write(10, 0);
+            bits.write(1, 1); // and a display delay
+            bits.write(5, 1); // of two points
+            for level in [8, 5] {
+                bits.write(12, 0);
+                bits.write(5, level);
+                bits.write(u32::from(level > 7), 0);
+                bits.write(1, 1);
+                bits.write(21, 0);
+                bits.write(1, 1);
+                bits.write(4, 0);
+            }
+        });
+        assert_eq!(dimensions(&[&[0x18, 0x08], &header[..]].concat()), Some((1280, 720)));
+        let still = sequence(|bits| bits.write(10, 0b00_0110_0101));
+        assert_eq!(dimensions(&[&[0x18, 0x08], &still[..]].concat()), Some((1280, 720)), "a still picture");
+    }
+
+    #[test]
+    fn nothing_else_has_a_size() {
+        let header = plain();
+        assert_eq!(dimensions(&[&[0x10, 0x08], &header[..]].concat()), None, "not the first packet");
+        assert_eq!(dimensions(&[&[0x18, 0x30], &header[..]].concat()), None, "a frame");
+        assert_eq!(dimensions(&[0x08, 0xFF, 0xFF, 0xFF, 0xFF, 0x08]), None, "a length of no end");
+        for len in 0..2 + header.len() - 1 {
+            assert_eq!(dimensions(&[&[0x18, 0x08], &header[..]].concat()[..len]), None, "{len} bytes");
+        }
+    }
+}

@@ -39,7 +39,6 @@ pub(crate) struct Packet {
     pub(crate) at: Instant,
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,
-    pub(crate) codec: Codec,
     pub(crate) glance: Glance,
     /// It has a dependency descriptor: its payload is nobody's business.
     pub(crate) described: bool,
@@ -81,9 +80,9 @@ impl Packet {
         let len = extensions.len() + payload.len();
         bytes.get_mut(..extensions.len())?.copy_from_slice(extensions);
         bytes.get_mut(extensions.len()..len)?.copy_from_slice(payload);
-        let Facts { index, at, timestamp, marker, codec, glance, described } = facts;
+        let Facts { index, at, timestamp, marker, glance, described, .. } = facts;
         let (extensions, len) = (extensions.len() as u16, len as u16);
-        Some(Self { index, at, timestamp, marker, codec, glance, described, extensions, len, bytes })
+        Some(Self { index, at, timestamp, marker, glance, described, extensions, len, bytes })
     }
 
     pub(crate) fn elements(&self) -> Elements<'_> {
@@ -179,7 +178,11 @@ mod tests {
             key: false,
             spatial: 0,
             temporal: 0,
-            switch: Layers::default(),
+            switch: Layers::NONE,
+            needed: Layers::ALL,
+            open: Layers::NONE,
+            pictures: None,
+            whole: false,
             numbers: Numbers::default(),
         };
         Facts { index, at, timestamp: 0, marker: true, codec: Codec::Vp8, glance, described: false }

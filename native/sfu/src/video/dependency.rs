@@ -359,3 +359,6 @@ pub fn set_frame_number(descriptor: &mut [u8], frame: u16) {
         number.copy_from_slice(&frame.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests;

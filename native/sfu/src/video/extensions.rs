@@ -111,3 +111,93 @@ fn leb128(rest: &mut &[u8]) -> Result<u64, Drop> {
     }
     Err(Drop::Malformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Three streams, each with one spatial layer of three temporal ones, seen on the last: 100, 200, 300 kb/s and so on.
+    const SIMULCAST: &[u8] = &[
+        0xA1, 0xA8, 0x64, 0xC8, 0x01, 0xAC, 0x02, 0x64, 0xC8, 0x01, 0xAC, 0x02, 0x64, 0xC8, 0x01, 0xE8, 0x07, 0x01,
+        0x3F, 0x00, 0xB3, 0x1E, 0x02, 0x7F, 0x01, 0x67, 0x1E, 0x04, 0xFF, 0x02, 0xCF, 0x3C,
+    ];
+
+    #[test]
+    fn each_stream_has_its_size_and_bitrates() {
+        let allocation = LayersAllocation::parse(SIMULCAST).unwrap();
+        assert_eq!((allocation.stream, allocation.streams), (2, 3));
+        assert_eq!(allocation.size(0), Some((320, 180, 30)));
+        assert_eq!(allocation.size(1), Some((640, 360, 30)));
+        assert_eq!(allocation.size(2), Some((1280, 720, 60)));
+        assert_eq!(allocation.size(3), None);
+        assert_eq!(allocation.size(99), None);
+        let layer = allocation.layers[2][0].unwrap();
+        assert_eq!((layer.temporals, layer.bitrates), (3, [100_000, 200_000, 1_000_000, 0]));
+        assert_eq!(allocation.layers[2][1], None);
+    }
+
+    #[test]
+    fn the_size_may_be_left_out() {
+        let allocation = LayersAllocation::parse(&SIMULCAST[..17]).unwrap();
+        assert_eq!(allocation.size(2), None);
+        assert_eq!(allocation.layers[0][0].unwrap().bitrates[2], 300_000);
+    }
+
+    #[test]
+    fn streams_may_have_different_layers() {
+        // Two streams; the first has spatial layer 0, the second layers 1 and 2 of two temporal ones each.
+        let allocation = LayersAllocation::parse(&[0x10, 0x16, 0x14, 1, 2, 3, 4, 5]).unwrap();
+        assert_eq!((allocation.stream, allocation.streams), (0, 2));
+        let bitrates = allocation.layers.map(|layers| layers.map(|layer| layer.map(|layer| layer.bitrates)));
+        assert_eq!(bitrates[0], [Some([1000, 0, 0, 0]), None, None, None]);
+        assert_eq!(bitrates[1], [None, Some([2000, 3000, 0, 0]), Some([4000, 5000, 0, 0]), None]);
+        assert_eq!(bitrates[2..], [[None; SIDE]; 2]);
+        // Of three, the masks take two bytes; only the second sends.
+        let allocation = LayersAllocation::parse(&[0x60, 0x01, 0x00, 0x00, 9, 1, 0, 0, 99, 25]).unwrap();
+        assert_eq!(allocation.size(1), Some((257, 100, 25)));
+        assert_eq!((allocation.size(0), allocation.size(2)), (None, None));
+    }
+
+    #[test]
+    fn nothing_may_be_sent() {
+        let allocation = LayersAllocation::parse(&[0]).unwrap();
+        assert_eq!(allocation, LayersAllocation { streams: 1, ..LayersAllocation::default() });
+    }
+
+    #[test]
+    fn a_value_that_ends_early_is_short() {
+        for len in (0..SIMULCAST.len()).filter(|len| *len != 17) {
+            assert_eq!(LayersAllocation::parse(&SIMULCAST[..len]), Err(Drop::Short), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert_eq!(LayersAllocation::parse(&[0x41, 0, 1]), Err(Drop::Malformed), "the second of one stream");
+        assert_eq!(LayersAllocation::parse(&[0x01, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 1]), Err(Drop::Malformed));
+        assert_eq!(LayersAllocation::parse(&[0x01, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x1F]), Err(Drop::Malformed));
+        assert!(LayersAllocation::parse(&[0x01, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(value in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(allocation) = LayersAllocation::parse(&value) {
+                prop_assert!((1..=4).contains(&allocation.streams));
+                for layer in allocation.layers.iter().flatten().flatten() {
+                    prop_assert!((1..=4).contains(&layer.temporals));
+                }
+                prop_assert!(allocation.layers[allocation.streams..].iter().flatten().all(Option::is_none));
+            }
+        }
+
+        #[test]
+        fn damaged_values_never_panic(at in 0..SIMULCAST.len(), byte: u8, len in 0..=SIMULCAST.len()) {
+            let mut value = SIMULCAST.to_vec();
+            value[at] = byte;
+            let _ = LayersAllocation::parse(&value[..len]);
+        }
+    }
+}

@@ -160,3 +160,122 @@ fn unescape<'a>(unit: &[u8], into: &'a mut [u8; MAX_SPS]) -> &'a [u8] {
     }
     &into[..len]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::BitWriter;
+    use super::*;
+
+    /// Constrained baseline, 640 by 480.
+    const VGA: &[u8] = &[0x67, 0x42, 0xC0, 0x1E, 0xE9, 0x01, 0x40, 0x7B, 0x20];
+
+    fn aggregate(units: &[&[u8]]) -> Vec<u8> {
+        let each = units.iter().flat_map(|unit| [&(unit.len() as u16).to_be_bytes()[..], unit].concat());
+        std::iter::once(0x78).chain(each).collect()
+    }
+
+    fn kind(payload: &[u8]) -> (bool, bool) {
+        glance(payload, false).map(|packet| (packet.begins, packet.key)).unwrap()
+    }
+
+    #[test]
+    fn a_receiver_can_begin_at_parameters_and_at_an_idr_picture() {
+        assert_eq!(kind(VGA), (true, true), "a sequence parameter set on its own");
+        assert_eq!(kind(&[0x65, 0x88]), (true, true), "an IDR slice");
+        assert_eq!(kind(&[0x7C, 0x85, 0x88]), (true, true), "the start of a fragmented one");
+        assert_eq!(kind(&aggregate(&[&[0x09, 0xF0], VGA, &[0x68, 0xCE], &[0x65, 0x88]])), (true, true));
+        assert_eq!(kind(&aggregate(&[VGA, &[0x68, 0xCE]])), (true, true), "parameters before it");
+    }
+
+    #[test]
+    fn nowhere_else() {
+        assert_eq!(kind(&[0x41, 0x9A]), (true, false), "another slice");
+        assert_eq!(kind(&[0x68, 0xCE]), (true, false), "a picture parameter set alone");
+        assert_eq!(kind(&[0x09, 0xF0]), (true, false), "an access unit delimiter");
+        assert_eq!(kind(&[0x5C, 0x81, 0x9A]), (true, false), "the start of a fragmented slice");
+        assert_eq!(kind(&aggregate(&[&[0x06, 0x05], &[0x41, 0x9A]])), (true, false));
+        assert_eq!(kind(&[0x7C, 0x05, 0x88]), (false, false), "the middle of an IDR slice");
+        assert_eq!(kind(&[0x7C, 0x45, 0x88]), (false, false), "and its end");
+    }
+
+    #[test]
+    fn the_marker_ends_a_frame() {
+        assert!(glance(&[0x41], true).unwrap().ends && !glance(&[0x7C, 0x45, 0x88], false).unwrap().ends);
+    }
+
+    #[test]
+    fn what_mode_1_does_not_have_is_refused() {
+        for kind in [0, 25, 26, 27, 29, 30, 31] {
+            assert_eq!(glance(&[0x60 | kind, 0x85, 0x00], false), Err(Drop::Malformed), "type {kind}");
+        }
+        assert_eq!(glance(&[], false), Err(Drop::Short));
+        assert_eq!(glance(&[0x7C], false), Err(Drop::Short));
+        assert_eq!(glance(&[0x78], false), Err(Drop::Short));
+        assert_eq!(glance(&[0x78, 0x00], false), Err(Drop::Short));
+        assert_eq!(glance(&[0x78, 0x00, 0x00], false), Err(Drop::Malformed));
+        assert_eq!(glance(&[0x78, 0x00, 0x02, 0x41], false), Err(Drop::Short));
+        assert_eq!(glance(&[0x78, 0x00, 0x01, 0x65, 0xFF], false), Err(Drop::Short), "what follows a key, too");
+    }
+
+    #[test]
+    fn parameters_say_the_size() {
+        assert_eq!(dimensions(VGA), Some((640, 480)));
+        assert_eq!(dimensions(&aggregate(&[&[0x09, 0xF0], VGA, &[0x65, 0x88]])), Some((640, 480)));
+        assert_eq!(dimensions(&aggregate(&[&[0x65, 0x88]])), None);
+        assert_eq!(dimensions(&[0x65, 0x88]), None);
+        for len in 0..VGA.len() - 1 {
+            assert_eq!(dimensions(&VGA[..len]), None, "{len} bytes");
+        }
+    }
+
+    /// Baseline, with these fields after the level.
+    fn parameters(fields: impl FnOnce(&mut BitWriter)) -> Vec<u8> {
+        let mut bits = BitWriter::default();
+        [0x67, 66, 0xC0, 31].into_iter().for_each(|byte| bits.write(8, byte));
+        fields(&mut bits);
+        bits.write(9, 0x80);
+        bits.bytes
+    }
+
+    #[test]
+    fn cropped_pictures_are_smaller() {
+        let cropped = parameters(|bits| {
+            // Order type 2; 120 by 68 macroblocks, less 8 rows at the bottom.
+            [0, 0, 2, 1].into_iter().for_each(|value| bits.exp_golomb(value));
+            bits.write(1, 0);
+            [119, 67].into_iter().for_each(|value| bits.exp_golomb(value));
+            bits.write(3, 0b111);
+            [0, 0, 0, 4].into_iter().for_each(|value| bits.exp_golomb(value));
+        });
+        assert_eq!(dimensions(&cropped), Some((1920, 1080)));
+    }
+
+    #[test]
+    fn a_picture_cropped_to_nothing_has_no_size() {
+        let cropped = parameters(|bits| {
+            [0, 0, 2, 1].into_iter().for_each(|value| bits.exp_golomb(value));
+            bits.write(1, 0);
+            [0, 0].into_iter().for_each(|value| bits.exp_golomb(value));
+            bits.write(3, 0b111);
+            [0, 9, 0, 0].into_iter().for_each(|value| bits.exp_golomb(value));
+        });
+        assert_eq!(dimensions(&cropped), None);
+    }
+
+    #[test]
+    fn a_cycle_that_never_ends_ends_with_the_bytes() {
+        let endless = parameters(|bits| {
+            [0, 0, 1].into_iter().for_each(|value| bits.exp_golomb(value));
+            bits.write(1, 0);
+            [0, 0, u32::MAX - 1].into_iter().for_each(|value| bits.exp_golomb(value));
+        });
+        assert_eq!(dimensions(&endless), None);
+    }
+
+    #[test]
+    fn bytes_against_start_codes_are_left_out() {
+        let mut room = [0; MAX_SPS];
+        assert_eq!(unescape(&[0, 0, 3, 1, 0, 0, 3, 0, 0, 3, 3], &mut room), [0, 0, 1, 0, 0, 0, 0, 3]);
+        assert_eq!(unescape(&[7; 100], &mut room).len(), MAX_SPS);
+    }
+}

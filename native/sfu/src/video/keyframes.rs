@@ -36,15 +36,6 @@ impl KeyFrames {
         self.came = Some(now);
     }
 
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted
-    }
-
-    /// Nobody wants one any more.
-    pub(crate) fn forget(&mut self) {
-        self.wanted = false;
-    }
-
     /// Is the publisher to be asked now? Counts as asked.
     pub(crate) fn ask(&mut self, now: Instant) -> bool {
         let passed = |since: Option<Instant>, least| since.is_none_or(|at| now.saturating_duration_since(at) >= least);

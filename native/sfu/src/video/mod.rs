@@ -26,6 +26,10 @@ mod rates;
 mod receiver;
 mod stream;
 mod switch;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod track;
 mod upstream;
 mod vp8;

@@ -106,11 +106,6 @@ impl Switch {
         }
     }
 
-    /// Another source's content begins with the next key frame of what is wanted.
-    pub(crate) fn restart(&mut self) {
-        self.current = None;
-    }
-
     pub(crate) fn target(&self) -> Option<Level> {
         self.target
     }

@@ -91,10 +91,6 @@ impl Encoding {
         self.last_at.is_some_and(|at| recent(at, SILENT_AFTER)) || !self.active || recent(self.resumed_at, RETURNS_WITHIN)
     }
 
-    pub(crate) fn sends(&self, now: Instant) -> bool {
-        self.last_at.is_some_and(|at| now.saturating_duration_since(at) < SILENT_AFTER)
-    }
-
     pub(crate) fn to_clock(&self) -> Option<u32> {
         self.to_clock
     }

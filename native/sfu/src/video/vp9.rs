@@ -138,14 +138,14 @@ pub(super) fn glance(payload: &[u8], marker: bool) -> Result<Glance, Drop> {
         switch |= (0..=spatial).fold(Layers::NONE, |set, each| set | Layers::at_least(each, temporal));
     }
 
-    // Encoders with the references in their own hand (Chromium's in flexible mode) set U where a frame refers to lower
-    // temporal layers only; the RFC has it of what follows. With every layer below its own, a receiver is right either way.
-    let below = if switching_up { temporal.saturating_sub(1) } else { temporal };
+    // Encoders with the references in their own hand (Chromium's in flexible mode) set U where a picture refers to lower
+    // temporal layers only; the RFC has it of what follows. With every layer below its own, a receiver is right either way,
+    // if it gets the picture from its first frame on.
+    let below = if switching_up && spatial == 0 { temporal.saturating_sub(1) } else { temporal };
     let open = match (descriptor.predicted, inter_layer && spatial > 0) {
         (false, false) => Layers::ALL,
         (false, true) => Layers::above(spatial - 1, temporal),
-        (true, false) => Layers::above(spatial, below),
-        (true, true) => Layers::above(spatial, temporal),
+        (true, _) => Layers::above(spatial, below),
     };
     Ok(Glance {
         begins: descriptor.begins,
@@ -182,4 +182,107 @@ pub(super) fn renumber(payload: &mut [u8], numbers: &Numbers) {
 pub(super) fn dimensions(payload: &[u8]) -> Option<(u16, u16)> {
     let descriptor = Descriptor::parse(payload).ok()?;
     descriptor.size.filter(|_| descriptor.begins && !descriptor.predicted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key picture of two spatial layers in non-flexible mode: 320 by 180, 640 by 360, and a group of two pictures.
+    const KEY: &[u8] = &[
+        0xAA, 0x92, 0x34, 0x10, 0x56, 0x38, 0x01, 0x40, 0x00, 0xB4, 0x02, 0x80, 0x01, 0x68, 0x02, 0x14, 0x02, 0x34,
+        0x01, 0x99,
+    ];
+
+    #[test]
+    fn all_of_a_key_picture_is_read() {
+        let packet = glance(KEY, false).unwrap();
+        assert!(packet.begins && packet.key && !packet.ends);
+        assert_eq!(
+            packet.numbers,
+            Numbers { picture: Some(0x1234), long: true, tl0: Some(0x56), ..Numbers::default() }
+        );
+        assert_eq!((packet.spatial, packet.temporal), (0, 0));
+        assert_eq!(dimensions(KEY), Some((640, 360)));
+        assert_eq!(packet.rise((0, 0), (1, 2)), (1, 2));
+    }
+
+    #[test]
+    fn a_descriptor_that_ends_early_is_short() {
+        for len in 0..19 {
+            assert_eq!(glance(&KEY[..len], false), Err(Drop::Short), "{len} bytes");
+        }
+        assert!(glance(&KEY[..19], false).is_ok());
+        // A flexible picture that refers to another, which is not said.
+        assert_eq!(glance(&[0xFC, 0x01, 0x00], false), Err(Drop::Short));
+    }
+
+    #[test]
+    fn a_picture_refers_to_three_at_most() {
+        assert!(glance(&[0xF8, 0x01, 0x00, 0x03, 0x05, 0x06], false).is_ok());
+        assert_eq!(glance(&[0xF8, 0x01, 0x00, 0x03, 0x05, 0x07, 0x08], false), Err(Drop::Malformed));
+    }
+
+    #[test]
+    fn more_than_four_layers_are_refused() {
+        assert_eq!(glance(&[0x38, 0x80], false), Err(Drop::Malformed));
+        assert_eq!(glance(&[0x38, 0x08], false), Err(Drop::Malformed));
+        assert!(glance(&[0x38, 0x66], false).is_ok());
+    }
+
+    #[test]
+    fn flexible_mode_has_no_tl0_index() {
+        let packet = glance(&[0xFC, 0x45, 0x30, 0x02], false).unwrap();
+        assert_eq!(packet.numbers, Numbers { picture: Some(0x45), ..Numbers::default() });
+        assert_eq!((packet.temporal, packet.begins, packet.ends, packet.key), (1, true, true, false));
+    }
+
+    #[test]
+    fn the_upper_frames_of_a_key_picture_are_no_place_to_begin() {
+        // P=0, B, SID 1, D.
+        let packet = glance(&[0x28, 0x03, 0x07], false).unwrap();
+        assert!(!packet.key);
+        assert_eq!(packet.rise((0, 2), (1, 2)), (1, 2), "with the layer below");
+        assert_eq!(packet.rise((0, 2), (2, 2)), (1, 2), "and no further");
+        // SID 2 without SID 1.
+        assert_eq!(glance(&[0x28, 0x05, 0x07], false).unwrap().rise((0, 2), (2, 2)), (0, 2));
+    }
+
+    #[test]
+    fn a_continuation_begins_nothing() {
+        let packet = glance(&[0x20, 0x10, 0x07], true).unwrap();
+        assert!(!packet.begins && !packet.key && packet.ends);
+        assert_eq!(packet.rise((0, 0), (2, 2)), (0, 0));
+    }
+
+    #[test]
+    fn a_switching_up_point_opens_the_temporal_layers_of_every_spatial_one() {
+        // P, L, B, of temporal layer 0 or 1, U, spatial layer 0.
+        let base = glance(&[0x68, 0x10, 0x07], false).unwrap();
+        assert_eq!(base.rise((0, 0), (0, 2)), (0, 2));
+        assert_eq!(base.rise((2, 0), (2, 2)), (2, 2));
+        assert_eq!(base.rise((1, 0), (2, 2)), (1, 2), "but no spatial layer");
+        let middle = glance(&[0x68, 0x30, 0x07], false).unwrap();
+        assert_eq!(middle.rise((2, 0), (2, 2)), (2, 2));
+        let upper = glance(&[0x68, 0x50, 0x07], false).unwrap();
+        assert_eq!(upper.rise((0, 0), (0, 2)), (0, 0), "it may refer to the layer in between");
+        assert_eq!(glance(&[0x68, 0x00, 0x07], false).unwrap().rise((0, 0), (0, 2)), (0, 0), "no such point");
+    }
+
+    #[test]
+    fn a_picture_is_joined_only_from_its_first_frame_on() {
+        // P, L, B, temporal layer 1, U, spatial layer 1.
+        let packet = glance(&[0x68, 0x32, 0x07], false).unwrap();
+        assert_eq!(packet.rise((1, 0), (1, 2)), (1, 0));
+    }
+
+    #[test]
+    fn a_size_is_that_of_a_key_picture() {
+        let mut delta = KEY.to_vec();
+        delta[0] |= 0x40;
+        assert_eq!(dimensions(&delta), None);
+        assert_eq!(dimensions(&[0x0A, 0x00]), None);
+        assert_eq!(dimensions(&[0x0A, 0x10, 0x05, 0x00, 0x02, 0xD0]), Some((1280, 720)));
+        assert_eq!(dimensions(&[0x0A, 0x10, 0x00, 0x00, 0x02, 0xD0]), None);
+    }
 }

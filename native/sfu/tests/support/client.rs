@@ -202,6 +202,8 @@ impl Client {
             mid_extension: self.setup.sends_mid.then_some(self.mid_extension),
         });
         PeerConfig {
+            screen_sound: None,
+            video: None,
             local_ufrag: self.local_ufrag.clone(),
             local_password: self.local_password.clone(),
             remote_ufrag: self.remote_ufrag.clone(),

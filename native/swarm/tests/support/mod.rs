@@ -75,7 +75,9 @@ pub fn describe(
     });
     let slots: Vec<u32> = (0..slots).map(ssrc).collect();
     let config = PeerConfig {
-        local_ufrag: ours.ufrag.clone(),
+        screen_sound: None,
+            video: None,
+            local_ufrag: ours.ufrag.clone(),
         local_password: ours.password.clone(),
         remote_ufrag: theirs.ufrag.clone(),
         remote_password: theirs.password.clone(),
