@@ -1,6 +1,7 @@
 //! What a viewer got, held against what was sent: nothing but whole frames, under numbers that go on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use sfu::rtp::{Header, extend_sequence};
 use sfu::video::{Codec, Numbers, Structure, glance};
@@ -16,6 +17,7 @@ pub struct Sent {
     pub timestamp: u32,
     /// In the course; None: it got lost.
     pub place: Option<usize>,
+    at: Option<Duration>,
     begins: bool,
     ends: bool,
     key: bool,
@@ -94,16 +96,21 @@ impl Sources {
                     None => glance(codec, payload, header.marker),
                 }
                 .expect("it was recorded");
+                // H264 does not say whether a NAL unit is the first of its access unit.
+                let previous = sent.iter().rev().find(|other| (other.source, other.encoding) == (source, encoding as u8));
+                let begins = glance.begins && previous.is_none_or(|previous| previous.ends);
                 by_body.entry(body(codec, payload).to_vec()).or_default().push(sent.len());
+                let place = places.get(&(source, original)).copied();
                 sent.push(Sent {
                     source,
                     encoding: encoding as u8,
                     index: *highest,
                     timestamp: header.timestamp,
-                    place: places.get(&(source, original)).copied(),
-                    begins: glance.begins,
+                    place,
+                    at: place.map(|place| course.packets[place].at),
+                    begins,
                     ends: glance.ends,
-                    key: glance.key,
+                    key: glance.key && begins,
                     spatial: glance.spatial,
                     temporal: glance.temporal,
                     numbers: glance.numbers,
@@ -162,10 +169,13 @@ pub fn examine(sources: &Sources, viewer: &Viewer, lossless: bool) -> Result<Sum
     let mut before: Option<&Got> = None;
     for each in &got {
         let (sent, index) = (each.sent, each.heard.index);
-        let is_new = before.is_none_or(|before| {
-            (before.sent.source, before.sent.encoding) != (sent.source, sent.encoding)
-                || sent.key && sent.begins && sent.index <= before.sent.index
+        // A pause, or another source, comes at once: within a picture too.
+        let is_cut = before.is_some_and(|before| {
+            let since = before.sent.place..=sent.place;
+            let paused = |step: &Step| step.target.is_none() && since.contains(&Some(step.before));
+            before.sent.source != sent.source || sent.key && viewer.steps.iter().any(paused)
         });
+        let is_new = is_cut || before.is_none_or(|before| before.sent.encoding != sent.encoding);
         if is_new {
             summary.runs += 1;
             summary.layers.clear();
@@ -181,7 +191,7 @@ pub fn examine(sources: &Sources, viewer: &Viewer, lossless: bool) -> Result<Sum
             insist!((step as i32) >= 0, "{index}: the timestamp goes back");
             if is_new {
                 insist!(step > 0, "{index}: another encoding within a picture");
-                insist!(before.header.marker || !lossless, "{index}: another encoding before the picture ends");
+                insist!(before.header.marker || is_cut || !lossless, "{index}: another encoding before the picture ends");
             } else {
                 insist!(sent.index > before.sent.index, "{index}: packets in another order");
                 let came = sent.timestamp.wrapping_sub(before.sent.timestamp);
@@ -190,7 +200,7 @@ pub fn examine(sources: &Sources, viewer: &Viewer, lossless: bool) -> Result<Sum
                 insist!(ended, "{index}: a marker where no picture ends, or none where one does");
                 insist!(gap == 0 || sent.index - before.sent.index > gap, "{index}: a hole for what was not sent");
             }
-            if gap == 0 && lossless {
+            if gap == 0 && lossless && !is_cut {
                 insist!(before.sent.ends == sent.begins, "{index}: a frame that is not whole");
             }
             numbers(sources.codec, before, each, is_new, lossless).map_err(|words| format!("{index}: {words}"))?;
@@ -221,14 +231,17 @@ fn identify<'a>(sources: &'a Sources, viewer: &'a Viewer) -> Result<Vec<Got<'a>>
         let payload = &heard.data[header.len..header.len + payload_len];
         let places = sources.by_body.get(body(sources.codec, payload)).ok_or(format!("{index}: nobody sent this"))?;
         let csrc = header.csrcs(&heard.data).next();
-        let newest = got.last().map(|got| (got.sent.source, got.sent.encoding, got.sent.index));
-        let fits = |place: &&usize| {
-            let sent = &sources.sent[**place];
-            newest.is_none_or(|(source, encoding, index)| {
-                (source, encoding) != (sent.source, sent.encoding) || index < sent.index
+        // Parameter sets are the same each time: it is the one that goes on, else the newest of those that had come.
+        let goes_on = |sent: &&Sent| {
+            got.last().is_some_and(|last| {
+                let of_same = (last.sent.source, last.sent.encoding) == (sent.source, sent.encoding);
+                let step = header.timestamp.wrapping_sub(last.header.timestamp);
+                of_same && sent.index > last.sent.index && sent.timestamp.wrapping_sub(last.sent.timestamp) == step
             })
         };
-        let sent = &sources.sent[*places.iter().find(fits).unwrap_or(&places[0])];
+        let candidates = || places.iter().map(|place| &sources.sent[*place]);
+        let newest = || candidates().filter(|sent| sent.at.is_some_and(|at| at <= heard.at)).last();
+        let sent = candidates().find(goes_on).or_else(newest).ok_or(format!("{index}: nobody has sent this yet"))?;
         insist!(csrc == Some(crate::stage::csrc(sent.source)), "{index}: another's CSRC");
         let descriptor = viewer.ids.dependency_descriptor.and_then(|id| header.extension(&heard.data, id));
         insist!(
