@@ -88,6 +88,8 @@ class Client:
             "active": not self.active,
             "cname": "chorale",
         }
+        if "source" in changes:
+            changes["sources"] = [changes.pop("source")]
         return Peer(**description | changes)
 
     def check(self, password: str | None = None, *, nominate: bool = True) -> stun.Message | None:

@@ -313,3 +313,8 @@ fn a_frame_number_is_written_where_it_was() {
     set_frame_number(&mut short, 0xABCD);
     assert_eq!(short, [0xC0, 0x00]);
 }
+
+#[test]
+fn a_structure_is_small() {
+    assert!(size_of::<Structure>() <= 2048, "{} bytes", size_of::<Structure>());
+}
