@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::allocation::MAX_VIDEO_SLOTS;
 use super::flow::tell;
+use super::switch::Level;
 use super::track::{Origin, Track};
 use crate::sfu::{Sfu, Timer};
 use crate::{Note, Output, PeerId, PeerKey, RoomKey, TrackKey, Wish, WorkerId};
@@ -26,6 +27,17 @@ impl Sfu {
         self.share_out(now, key, out);
         if !looked_after {
             self.wheel.schedule(now, Timer::Watch(key));
+        }
+    }
+
+    /// From the next [`Sfu::watch`] on, a slot gets these layers (encoding, spatial, temporal) of what it shows, whatever the
+    /// receiver's path carries: for replays, which must know when which layers are switched.
+    #[doc(hidden)]
+    pub fn pin(&mut self, id: PeerId, slot: u8, level: Option<(u8, u8, u8)>) {
+        let Some(key) = self.peer_keys.get(&id) else { return };
+        let video = self.peers[*key].video.as_deref_mut();
+        if let Some(stream) = video.and_then(|video| video.streams.get_mut(usize::from(slot))) {
+            stream.pinned = level.map(|(encoding, spatial, temporal)| Level { encoding, spatial, temporal });
         }
     }
 

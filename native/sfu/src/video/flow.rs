@@ -388,7 +388,7 @@ fn track_of(peer: &Peer, slot: usize) -> TrackKey {
 /// A slot gets its share. True: what its client was told is not so any more.
 fn give(now: Instant, peer: &mut Peer, slot: usize, share: Option<Share>, track: &mut Track) -> bool {
     let Some(video) = peer.video.as_deref_mut() else { return false };
-    let level = share.and_then(|share| share.level);
+    let level = share.and_then(|share| video.streams[slot].pinned.or(share.level));
     if level.is_none() && video.streams[slot].switch.target().is_some() {
         video.withdraw(slot as u8);
     }

@@ -62,6 +62,8 @@ pub(crate) struct VideoStream {
     /// As the client's latest report says (RFC 3550 §6.4.1).
     pub(crate) lost: i32,
     pub(crate) limit: Option<Limit>,
+    /// What it carries whatever the path and the wish are: for replays.
+    pub(crate) pinned: Option<Level>,
     pub(crate) told: Told,
     /// It has shown something: padding may be sent on its repair stream.
     pub(crate) has_begun: bool,
@@ -91,6 +93,7 @@ impl VideoStream {
             reported: 0,
             lost: 0,
             limit: None,
+            pinned: None,
             told: Told::default(),
             has_begun: false,
         }
