@@ -90,14 +90,13 @@ impl Sources {
                 let id = recording.extensions.dependency_descriptor;
                 let descriptor = id.and_then(|id| header.extension(&packet.data, id));
                 let glance = match descriptor {
-                    Some(descriptor) => {
-                        structures.entry(header.ssrc).or_insert_with(Structure::new).glance(descriptor, header.marker)
-                    }
+                    Some(descriptor) => structures.entry(header.ssrc).or_default().glance(descriptor, header.marker),
                     None => glance(codec, payload, header.marker),
                 }
                 .expect("it was recorded");
                 // H264 does not say whether a NAL unit is the first of its access unit.
-                let previous = sent.iter().rev().find(|other| (other.source, other.encoding) == (source, encoding as u8));
+                let previous =
+                    sent.iter().rev().find(|other| (other.source, other.encoding) == (source, encoding as u8));
                 let begins = glance.begins && previous.is_none_or(|previous| previous.ends);
                 by_body.entry(body(codec, payload).to_vec()).or_default().push(sent.len());
                 let place = places.get(&(source, original)).copied();
@@ -191,12 +190,19 @@ pub fn examine(sources: &Sources, viewer: &Viewer, lossless: bool) -> Result<Sum
             insist!((step as i32) >= 0, "{index}: the timestamp goes back");
             if is_new {
                 insist!(step > 0, "{index}: another encoding within a picture");
-                insist!(before.header.marker || is_cut || !lossless, "{index}: another encoding before the picture ends");
+                insist!(
+                    before.header.marker || is_cut || !lossless,
+                    "{index}: another encoding before the picture ends"
+                );
             } else {
                 insist!(sent.index > before.sent.index, "{index}: packets in another order");
                 let came = sent.timestamp.wrapping_sub(before.sent.timestamp);
                 insist!(step == came, "{index}: {step} ticks instead of {came}");
-                let ended = if lossless { before.header.marker == (step > 0) } else { step == 0 || gap > 0 || before.header.marker };
+                let ended = if lossless {
+                    before.header.marker == (step > 0)
+                } else {
+                    step == 0 || gap > 0 || before.header.marker
+                };
                 insist!(ended, "{index}: a marker where no picture ends, or none where one does");
                 insist!(gap == 0 || sent.index - before.sent.index > gap, "{index}: a hole for what was not sent");
             }
@@ -240,7 +246,7 @@ fn identify<'a>(sources: &'a Sources, viewer: &'a Viewer) -> Result<Vec<Got<'a>>
             })
         };
         let candidates = || places.iter().map(|place| &sources.sent[*place]);
-        let newest = || candidates().filter(|sent| sent.at.is_some_and(|at| at <= heard.at)).last();
+        let newest = || candidates().rfind(|sent| sent.at.is_some_and(|at| at <= heard.at));
         let sent = candidates().find(goes_on).or_else(newest).ok_or(format!("{index}: nobody has sent this yet"))?;
         insist!(csrc == Some(crate::stage::csrc(sent.source)), "{index}: another's CSRC");
         let descriptor = viewer.ids.dependency_descriptor.and_then(|id| header.extension(&heard.data, id));
@@ -303,7 +309,8 @@ fn settled(sources: &Sources, got: &[Got], last: &Step) -> Result<(), String> {
         return Ok(());
     };
     let of_target = |sent: &Sent| (sent.source, sent.encoding) == (target.source, target.encoding);
-    let key = sources.sent.iter().find(|sent| of_target(sent) && sent.key && sent.begins && after(sent.place, last.before));
+    let key =
+        sources.sent.iter().find(|sent| of_target(sent) && sent.key && sent.begins && after(sent.place, last.before));
     let Some(key) = key.and_then(|key| key.place) else { return Ok(()) };
     let belongs = |sent: &&Sent| {
         of_target(sent) && after(sent.place, key) && sent.spatial <= target.spatial && sent.temporal <= target.temporal
