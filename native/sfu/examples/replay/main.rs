@@ -86,7 +86,9 @@ fn target(word: &str) -> Result<Option<Target>, Failure> {
         return Ok(None);
     }
     let numbers = word.split('.').map(str::parse).collect::<Result<Vec<u8>, _>>()?;
-    let &[source, encoding, spatial, temporal] = numbers.as_slice() else { return Err("a target has four parts".into()) };
+    let &[source, encoding, spatial, temporal] = numbers.as_slice() else {
+        return Err("a target has four parts".into());
+    };
     Ok(Some(Target { source: source.into(), encoding, spatial, temporal }))
 }
 
@@ -113,7 +115,9 @@ fn once(options: &Options, recordings: &[Recording]) -> Result<(), Failure> {
 fn schedules(sources: &Sources, recordings: &[Recording], course: &Course) -> Vec<Vec<Step>> {
     let targets = sources.targets(0);
     let top = |target: &Target| {
-        !targets.iter().any(|other| other.encoding == target.encoding && (other.spatial, other.temporal) > (target.spatial, target.temporal))
+        !targets.iter().any(|other| {
+            other.encoding == target.encoding && (other.spatial, other.temporal) > (target.spatial, target.temporal)
+        })
     };
     let mut pairs = Vec::new();
     for from in &targets {

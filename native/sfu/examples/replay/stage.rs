@@ -419,7 +419,9 @@ impl Stage {
             }
             None => {
                 let mut publishers = self.publishers.iter_mut().enumerate();
-                let Some((source, publisher)) = publishers.find(|(_, publisher)| publisher.path == path) else { return };
+                let Some((source, publisher)) = publishers.find(|(_, publisher)| publisher.path == path) else {
+                    return;
+                };
                 let Ok(len) = publisher.inbound.unprotect_rtcp(&mut datagram) else { return };
                 for packet in rtcp::packets(&datagram[..len]) {
                     let Ok(rtcp::Packet::Feedback { payload_specific, format, media, information, .. }) = packet else {

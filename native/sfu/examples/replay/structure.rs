@@ -97,7 +97,8 @@ impl Sources {
                 }
                 .expect("it was recorded");
                 // H264 does not say whether a NAL unit is the first of its access unit.
-                let previous = sent.iter().rev().find(|other| (other.source, other.encoding) == (source, encoding as u8));
+                let previous =
+                    sent.iter().rev().find(|other| (other.source, other.encoding) == (source, encoding as u8));
                 let begins = glance.begins && previous.is_none_or(|previous| previous.ends);
                 by_body.entry(body(codec, payload).to_vec()).or_default().push(sent.len());
                 let place = places.get(&(source, original)).copied();
@@ -189,18 +190,33 @@ pub fn examine(sources: &Sources, viewer: &Viewer, lossless: bool) -> Result<Sum
             insist!(gap == 0 || !lossless, "{index}: {gap} numbers are missing before it");
             let step = each.header.timestamp.wrapping_sub(before.header.timestamp);
             insist!((step as i32) >= 0, "{index}: the timestamp goes back");
+            let mut is_whole = true;
             if is_new {
                 insist!(step > 0, "{index}: another encoding within a picture");
-                insist!(before.header.marker || is_cut || !lossless, "{index}: another encoding before the picture ends");
+                // Packets of encodings come mixed: another's key frame may be there before a picture's last packet.
+                let goes_on = |rest: &Sent| {
+                    (rest.source, rest.encoding) == (before.sent.source, before.sent.encoding)
+                        && rest.timestamp == before.sent.timestamp
+                        && rest.place > sent.place
+                };
+                is_whole = sources.sent.iter().all(|rest| !goes_on(rest));
+                insist!(
+                    before.header.marker || is_cut || !is_whole || !lossless,
+                    "{index}: another encoding before the picture ends"
+                );
             } else {
                 insist!(sent.index > before.sent.index, "{index}: packets in another order");
                 let came = sent.timestamp.wrapping_sub(before.sent.timestamp);
                 insist!(step == came, "{index}: {step} ticks instead of {came}");
-                let ended = if lossless { before.header.marker == (step > 0) } else { step == 0 || gap > 0 || before.header.marker };
+                let ended = if lossless {
+                    before.header.marker == (step > 0)
+                } else {
+                    step == 0 || gap > 0 || before.header.marker
+                };
                 insist!(ended, "{index}: a marker where no picture ends, or none where one does");
                 insist!(gap == 0 || sent.index - before.sent.index > gap, "{index}: a hole for what was not sent");
             }
-            if gap == 0 && lossless && !is_cut {
+            if gap == 0 && lossless && !is_cut && is_whole {
                 insist!(before.sent.ends == sent.begins, "{index}: a frame that is not whole");
             }
             numbers(sources.codec, before, each, is_new, lossless).map_err(|words| format!("{index}: {words}"))?;
@@ -264,12 +280,13 @@ fn numbers(codec: Codec, before: &Got, each: &Got, is_new: bool, lossless: bool)
     let (from, to) = (&before.sent.numbers, &each.sent.numbers);
     let mask = if is.long { 0x7FFF } else { 0x7F };
     let new_frame = each.sent.begins;
-    if let (Some(was), Some(is)) = (was.picture, is.picture) {
+    // Where there is a dependency descriptor, payloads stay as they are, for those too who get them without it.
+    if let (Some(was), Some(is), false) = (was.picture, is.picture, each.sent.described) {
         let step = is.wrapping_sub(was) & mask;
         let same_picture = !is_new && from.picture == to.picture;
         if same_picture {
             insist!(step == 0, "the PictureID changes within a picture");
-        } else if is_new || codec == Codec::Vp8 && !each.sent.described {
+        } else if is_new || codec == Codec::Vp8 {
             insist!(step == 1 || !lossless && step < 64, "PictureID {was} → {is}");
         } else if let (Some(from), Some(to)) = (from.picture, to.picture) {
             insist!(step == to.wrapping_sub(from) & mask, "PictureID {was} → {is} for {from} → {to}");
@@ -303,7 +320,8 @@ fn settled(sources: &Sources, got: &[Got], last: &Step) -> Result<(), String> {
         return Ok(());
     };
     let of_target = |sent: &Sent| (sent.source, sent.encoding) == (target.source, target.encoding);
-    let key = sources.sent.iter().find(|sent| of_target(sent) && sent.key && sent.begins && after(sent.place, last.before));
+    let key =
+        sources.sent.iter().find(|sent| of_target(sent) && sent.key && sent.begins && after(sent.place, last.before));
     let Some(key) = key.and_then(|key| key.place) else { return Ok(()) };
     let belongs = |sent: &&Sent| {
         of_target(sent) && after(sent.place, key) && sent.spatial <= target.spatial && sent.temporal <= target.temporal
