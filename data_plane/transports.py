@@ -19,7 +19,7 @@ from data_plane.sdp import (
     VideoLine,
     describe,
 )
-from data_plane.sdp.video import REMB, TRANSPORT_CC
+from data_plane.sdp.video import TRANSPORT_CC
 from data_plane.video import Abilities, Track
 from proto.rest import Shared
 from proto.signalling import AUDIO_SLOTS, VIDEO_SLOTS
@@ -90,7 +90,6 @@ class Transport:
     def peer(self, csrc: int, screen_csrc: int) -> Peer:
         """For the engine. Raises ValueError on what it cannot serve."""
         csrcs = (csrc, screen_csrc)
-        video = self.offer.video
         return Peer(
             local_ufrag=self.local.ufrag,
             local_password=self.local.password,
@@ -105,8 +104,7 @@ class Transport:
             ],
             video_slots=[_video_slot(line, *self.local.video_ssrcs[line.mid]) for line in self._video_slots],
             extensions=self.offer.extensions,
-            transport_cc=any(line.gives_feedback(TRANSPORT_CC) for line in video),
-            remb=any(line.gives_feedback(REMB) for line in video),
+            transport_cc=any(line.gives_feedback(TRANSPORT_CC) for line in self.offer.video),
             cname=self.local.cname,
         )
 
@@ -128,8 +126,7 @@ class Transport:
         if not self.video:
             offer = offer.without_video()
         offered = {line.mid: line for line in offer.lines}
-        present = [line for line in self.offer.lines if not isinstance(line, RefusedLine)]
-        if not all(_alike(line, offered.get(line.mid)) for line in present):
+        if not all(_alike(line, offered.get(line.mid)) for line in self.offer.served):
             raise BadOffer("on the transport of before, m-lines, payload types and extensions stay as they were")
         local = replace(self.local, version=self.local.version + 1)
         if self.restarts(offer):

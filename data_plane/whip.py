@@ -261,7 +261,7 @@ async def _offer(request: Request, *, publishes: bool) -> Offer:
         raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The offer cannot be served: {wrong}.") from None
     except BadOffer as wrong:
         raise HttpProblem(HTTPStatus.BAD_REQUEST, f"The body is not an SDP offer: {wrong}.") from None
-    lines = [*offer.audio, *offer.video]
+    lines = offer.served
     if publishes and not all(each.sends for each in lines):
         raise HttpProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "WHIP only publishes: offer sendonly (RFC 9725 §4.2).")
     if publishes and (len(offer.audio) > 1 or len(offer.video) > 1):

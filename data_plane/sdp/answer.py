@@ -120,8 +120,7 @@ def _video(line: VideoLine, local: Local, transport: Sequence[str]) -> Iterator[
     yield from _head(line, "video", [number for each in formats for number in _payload_types(each)], transport)
     for each in formats:
         yield from _format(each)
-    for identifier, uri in line.agreed(receives=receives):
-        yield f"a=extmap:{identifier} {uri}"
+    yield from (f"a=extmap:{each}" for each in line.agreed(receives=receives))
     if receives and line.rids:
         yield from (f"a=rid:{rid} recv" for rid in line.rids)
         yield f"a=simulcast:recv {';'.join(line.rids)}"

@@ -102,6 +102,10 @@ class Offer:
         return replace(self, lines=lines)
 
     @property
+    def served(self) -> list[AudioLine | VideoLine]:
+        return [each for each in self.lines if not isinstance(each, RefusedLine)]
+
+    @property
     def audio(self) -> list[AudioLine]:
         return [each for each in self.lines if isinstance(each, AudioLine)]
 

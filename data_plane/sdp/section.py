@@ -18,6 +18,8 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 
 _DIRECTIONS: dict[str, Direction] = {each: each for each in get_args(Direction)}
 
+_MIRRORED: dict[str, Direction] = {"sendonly": "recvonly", "recvonly": "sendonly"}
+
 TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 # RFC 8866 §9 ends lines with CRLF and knows no other control character but the tab; a bare LF is tolerated, as §5 asks.
@@ -120,16 +122,25 @@ def split(text: str) -> tuple[Section, list[Section]]:
 def extensions(values: Iterable[str], known: Iterable[str]) -> dict[str, int]:
     """URI to id, of the `known` ones that the one-byte form can carry (RFC 8285 §4.2). The first of two ids of one URI
     counts. Raises `BadOffer`."""
-    found: dict[str, int] = {}
-    for value in values:
-        identifier, _, rest = value.partition(" ")
-        uri = rest.split(" ")[0]
-        identifier = identifier.partition("/")[0]
-        if uri in known and _NUMBER.fullmatch(identifier) and 1 <= int(identifier) <= 14:
-            found.setdefault(uri, int(identifier))
+    found = {uri: identifier for uri, identifier, _ in reversed(list(_extensions(values, known)))}
     if len(set(found.values())) != len(found):
         raise BadOffer("two header extensions have the same id")
     return found
+
+
+def one_way_extensions(values: Iterable[str], known: Iterable[str]) -> dict[str, Direction]:
+    """Those that the offer has in one direction only (RFC 8285 §5), with the direction of the answer."""
+    return {uri: _MIRRORED[way] for uri, _, way in _extensions(values, known) if way in _MIRRORED}
+
+
+def _extensions(values: Iterable[str], known: Iterable[str]) -> Iterator[tuple[str, int, str]]:
+    for value in values:
+        first, _, rest = value.partition(" ")
+        uri = rest.split(" ")[0]
+        identifier, _, way = first.partition("/")
+        usable = way != "inactive" and _NUMBER.fullmatch(identifier) and 1 <= int(identifier) <= 14
+        if usable and uri in known:
+            yield uri, int(identifier), way
 
 
 def ssrc(text: str) -> int:

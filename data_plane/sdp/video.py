@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
-from data_plane.sdp.section import MID, BadOffer, Direction, Section, extensions, ssrc
+from data_plane.sdp.section import MID, BadOffer, Direction, Section, extensions, one_way_extensions, ssrc
 from proto.signalling import MAX_ENCODINGS
 
 Codec = Literal["vp8", "vp9", "h264", "av1"]
@@ -62,13 +62,15 @@ class VideoLine:
     formats: tuple[VideoFormat, ...]  # in the offer's order, each codec once
     rtcp_mux_only: bool  # RFC 8858
     extensions: Mapping[str, int] = field(default_factory=dict)  # by the names of `EXTENSIONS`
+    one_way: Mapping[str, Direction] = field(default_factory=dict)  # of some URIs of theirs, as we answer
     rids: tuple[str, ...] = ()  # of the encodings it sends, in its order; paused ones too
     ssrcs: tuple[tuple[int, int | None], ...] = ()  # of its encodings, each with that of its RTX
 
     @classmethod
     def parse(cls, section: Section, session: Section, mid: str) -> Self | None:
         """None without a format of ours. Raises `BadOffer`."""
-        found = extensions([*session.all("extmap"), *section.all("extmap")], EXTENSIONS.values())
+        offered = [*session.all("extmap"), *section.all("extmap")]
+        found = extensions(offered, EXTENSIONS.values())
         known = {name: found[uri] for name, uri in EXTENSIONS.items() if uri in found}
         formats = tuple(_formats(section))
         if not formats:
@@ -80,6 +82,7 @@ class VideoLine:
             direction=section.direction(session),
             formats=formats,
             rtcp_mux_only=section.has("rtcp-mux-only"),
+            one_way=one_way_extensions(offered, EXTENSIONS.values()),
             rids=rids,
             ssrcs=_ssrcs(section, rids),
         )
@@ -111,11 +114,13 @@ class VideoLine:
         """How many it sends."""
         return max(1, len(self.rids))
 
-    def agreed(self, *, receives: bool) -> Iterator[tuple[int, str]]:
-        """The extensions of the answer, by id. `receives`: this node does, on this line."""
+    def agreed(self, *, receives: bool) -> Iterator[str]:
+        """The extensions as the answer has them. `receives`: this node does, on this line."""
         for name, identifier in self.extensions.items():
+            uri = EXTENSIONS[name]
+            way = f"/{self.one_way[uri]}" if uri in self.one_way else ""
             if receives or name not in _UPWARDS:
-                yield identifier, EXTENSIONS[name]
+                yield f"{identifier}{way} {uri}"
 
     def gives_feedback(self, kind: str) -> bool:
         """Whether one of its formats has this kind of `FEEDBACK`."""

@@ -71,6 +71,7 @@ async def test_a_grant_lets_this_user_into_this_room_of_this_node(
     assert claims["room"] == lounge
     assert claims["sid"] == admission["session_id"]
     assert claims["exp"] - claims["iat"] == 60
+    assert claims["video"] is True
     assert admission["signalling"] == "/voice"
     assert admission["ice_servers"] == [{"urls": ["stun:192.0.2.1"]}]
     again = jwt.decode((await join(ann, lounge))["grant"], key, algorithms=["EdDSA"], audience="node-1")
@@ -235,6 +236,17 @@ async def test_the_owner_mutes_and_deafens_and_it_is_announced_once_the_node_has
         assert await command(live) == MuteSession(session, False)
         await ann.does("PATCH", path, {})
         assert live.pipe.commands.empty()
+
+
+async def test_who_shares_a_camera_or_a_screen_is_listed_so(
+    live: Running, ann: Person, lounge: str, spoken: dict[str, Any]
+) -> None:
+    session = UUID(spoken["session_id"])
+    async with live.online(ann) as hers:
+        live.pipe.report(SessionChanged(session, sources=["camera", "screen"]))
+        state, present = await next_voice_state(hers)
+        assert (state["sources"], present) == (["camera", "screen"], True)
+        assert await ann.get(f"/channels/{lounge}/participants") == [state]
 
 
 FLAGS = ("muted", "deafened", "server_muted", "server_deafened")

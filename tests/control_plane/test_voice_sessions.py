@@ -88,9 +88,9 @@ def test_a_report_that_changes_nothing_is_not_announced() -> None:
 def test_a_session_that_was_moved_before_it_started_is_where_the_node_says() -> None:
     sessions = VoiceSessions()
     sessions.admit(session(1))
-    sessions.started(SessionStarted(session(1).session_id, STAGE, ANN, deafened=True), NOW)
+    sessions.started(SessionStarted(session(1).session_id, STAGE, ANN, deafened=True, sources=["camera"]), NOW)
     assert sessions.of(ANN, CHANNEL) is None
-    assert sessions.of(ANN, STAGE) == replace(session(1), channel_id=STAGE, deafened=True)
+    assert sessions.of(ANN, STAGE) == replace(session(1), channel_id=STAGE, deafened=True, sources=("camera",))
 
 
 def test_what_the_owner_did_to_a_member_holds_for_its_later_sessions_on_that_server_alone() -> None:

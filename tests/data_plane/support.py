@@ -50,6 +50,7 @@ def claims(**changes: Any) -> Claims:
         "jti": uuid4().hex,
         "iat": now,
         "exp": now + GRANT_SECONDS,
+        "video": True,
     }
     return Claims(**given | changes)
 

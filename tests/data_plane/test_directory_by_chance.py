@@ -19,10 +19,14 @@ from data_plane.effects import (
     RemovePeer,
     Report,
     RoomHandle,
+    SharePeer,
     Tell,
+    WatchPeers,
 )
 from data_plane.stays import Stay
+from data_plane.video import PREFERENCE, SHARED, Abilities, Track
 from proto.media import SessionChanged, SessionEnded, SessionMoved, SessionStarted
+from proto.rest import Shared
 from proto.signalling import (
     RESUME_SECONDS,
     Arrived,
@@ -31,11 +35,18 @@ from proto.signalling import (
     Joined,
     Moved,
     Participant,
+    Produce,
     Resumed,
+    Videos,
+    Wish,
 )
 from tests.data_plane.support import claims
 
 ROOMS = [uuid4() for _ in range(3)]
+NOTHING = Abilities()
+PLAYER = Abilities(1, frozenset(("vp8", "h264")))
+BROWSER = Abilities(3, frozenset(PREFERENCE), {"camera": Track(PREFERENCE, 3), "screen": Track(("vp9", "vp8"))}, True)
+VIDEO = st.sampled_from([NOTHING, PLAYER, BROWSER])
 
 
 class World:
@@ -44,6 +55,9 @@ class World:
     def __init__(self) -> None:
         self.peers: dict[PeerHandle, RoomHandle] = {}
         self.muted: dict[PeerHandle, bool] = {}
+        self.sharing: dict[PeerHandle, tuple[int, ...]] = {}
+        self.watching: dict[PeerHandle, tuple[Wish, ...]] = {}
+        self.produced: dict[UUID, dict[str, Produce]] = {}
         self.sockets: dict[UUID, dict[UUID, Participant]] = {}  # by session: whom its client believes to be there
         self.rooms: dict[UUID, UUID] = {}  # as the control plane believes
 
@@ -58,6 +72,13 @@ class World:
                 case MutePeer(peer, muted):
                     assert peer in self.peers
                     self.muted[peer] = muted
+                case SharePeer(peer, csrcs):
+                    assert peer in self.peers
+                    self.sharing[peer] = csrcs
+                case WatchPeers(peer, wishes):
+                    assert peer in self.peers
+                    assert len({each.slot for each in wishes}) == len(wishes)
+                    self.watching[peer] = wishes
                 case DeafenPeer(peer) | IgnorePeers(peer):
                     assert peer in self.peers
                 case Hang(session_id):
@@ -67,6 +88,10 @@ class World:
                     assert len(set(to)) == len(to)
                     for session_id in to:
                         self._told(self.sockets[session_id], frame)
+                        if isinstance(frame, Produce):
+                            self.produced.setdefault(session_id, {})[frame.source] = frame
+                        if isinstance(frame, Videos):
+                            assert frame.videos
                 case Report(event):
                     self._reported(event)
 
@@ -111,10 +136,16 @@ class Chance(RuleBasedStateMachine):
         self.world.perform(self.directory.tick(self.now))
 
     @precondition(lambda self: len(self.directory) < 4)  # so that much happens to each
-    @rule(target=stays, room=st.sampled_from(ROOMS), slots=st.sampled_from([0, 3, 8]), signalled=st.booleans())
-    def join(self, room: UUID, slots: int, signalled: bool) -> Stay:
+    @rule(
+        target=stays,
+        room=st.sampled_from(ROOMS),
+        slots=st.sampled_from([0, 3, 8]),
+        signalled=st.booleans(),
+        video=VIDEO,
+    )
+    def join(self, room: UUID, slots: int, signalled: bool, video: Abilities) -> Stay:
         stay = self.directory.join(
-            claims(room=room), slots, secret="s", random=self.csrcs, now=self.now, signalled=signalled
+            claims(room=room), slots, secret="s", random=self.csrcs, now=self.now, signalled=signalled, video=video
         )
         assert stay.coming is not None
         self.world.peers[stay.coming.handle] = stay.room.handle
@@ -135,12 +166,12 @@ class Chance(RuleBasedStateMachine):
             del self.world.peers[peer.handle]
             self.happen(self.directory.closed(peer.handle, reason, self.now))
 
-    @rule(stay=stays, slots=st.sampled_from([0, 3, 8]))
-    def renew(self, stay: Stay, slots: int) -> None:
+    @rule(stay=stays, slots=st.sampled_from([0, 3, 8]), video=VIDEO)
+    def renew(self, stay: Stay, slots: int, video: Abilities) -> None:
         if self.directory.stay(stay.session_id) is stay and stay.attached:
             handle = self.directory.new_peer()
             self.world.peers[handle] = stay.room.handle
-            self.happen(self.directory.renew(stay, handle, slots))
+            self.happen(self.directory.renew(stay, handle, slots, video))
 
     @rule(stay=stays)
     def detach(self, stay: Stay) -> None:
@@ -172,6 +203,22 @@ class Chance(RuleBasedStateMachine):
     @rule(stay=stays, other=stays)
     def ignore(self, stay: Stay, other: Stay) -> None:
         self.happen(self.directory.ignore(stay.session_id, [other.csrc, 2**32 - 1]))
+
+    @rule(stay=stays, sources=st.sets(st.sampled_from(SHARED)))
+    def share(self, stay: Stay, sources: set[Shared]) -> None:
+        self.happen(self.directory.share(stay.session_id, sources))
+
+    @rule(stay=stays, other=stays, slots=st.lists(st.integers(0, 4), max_size=4))
+    def watch(self, stay: Stay, other: Stay, slots: list[int]) -> None:
+        wishes = [Wish(slot, other.csrcs[slot % 2], 640) for slot in slots]
+        self.happen(self.directory.watch(stay.session_id, wishes))
+
+    @rule(stay=stays, other=stays, slot=st.integers(0, 4), wanted=st.integers(0, 7))
+    def see(self, stay: Stay, other: Stay, slot: int, wanted: int) -> None:
+        for peer in stay.peers:
+            self.directory.video_slot(peer.handle, slot, other.screen_csrc, wanted)
+            self.directory.wants_encodings(peer.handle, stay.csrc, wanted)
+        self.happen([])
 
     @rule(stay=stays, room=st.sampled_from(ROOMS))
     def move(self, stay: Stay, room: UUID) -> None:
@@ -208,6 +255,41 @@ class Chance(RuleBasedStateMachine):
                 assert self.world.muted.get(stay.peer.handle, False) == silent
             if stay.coming is not None and (silent or stay.peer is not None):
                 assert self.world.muted[stay.coming.handle]
+
+    @invariant()
+    def the_engine_shares_what_is_shared_and_nothing_twice(self) -> None:
+        for stay in self.directory._stays.values():
+            if stay.peer is not None:
+                able = {stay.csrc_of(each) for each in stay.asked if stay.peer.video.can_share(each)}
+                assert set(self.world.sharing.get(stay.peer.handle, ())) == able
+            if stay.peer is not None and stay.coming is not None:
+                assert not self.world.sharing.get(stay.coming.handle)
+
+    @invariant()
+    def everybody_sees_what_it_chose_or_what_there_is(self) -> None:
+        for stay in self.directory._stays.values():
+            if stay.peer is None:
+                continue
+            slots = stay.peer.video.slots
+            watched = self.world.watching.get(stay.peer.handle, ())
+            if stay.wishes is not None:
+                assert watched == tuple(each for each in stay.wishes if each.slot < slots)
+            else:
+                others = [each for each in stay.room.stays.values() if each is not stay and each.announced]
+                pictures = {(each, source) for each in others for source in each.sources if source != "screen_audio"}
+                live = {each.csrc_of(source) for each, source in pictures}
+                assert {each.csrc for each in watched} <= live
+                assert len(watched) == min(slots, len(live))
+
+    @invariant()
+    def publishers_know_what_to_send(self) -> None:
+        for stay in self.directory._stays.values():
+            tracks = stay.heard_by.video.tracks
+            for source in stay.sources if stay.attached else []:
+                if source in tracks:
+                    told = self.world.produced[stay.session_id][source]
+                    assert told.codec in tracks[source].codecs
+                    assert len(told.encodings) == tracks[source].encodings
 
     @invariant()
     def sockets_and_stays_agree(self) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from data_plane import node as node_module
 from data_plane import signalling
-from data_plane.sdp.offer import MAX_LENGTH
+from data_plane.sdp.section import MAX_LENGTH
 from data_plane.settings import NodeSettings
 from proto.media import EndSession, SessionEnded
 from proto.signalling import MAX_FRAME, REFUSALS, Beat, Ended, FromNode, Join, Joined, Leave, Mute, Refused

@@ -90,8 +90,10 @@ def test_who_comes_again_learns_everything_anew(directory: Directory, ada: Stay,
         session_id=ada.session_id,
         channel_id=ROOM,
         csrc=ada.csrc,
+        screen_csrc=ada.screen_csrc,
         participants=[ada.participant, bob.participant],
         slots=[SlotState(2, bob.csrc, 5)],
+        videos=[],
         token=ada.token,
         restart=False,
     )
@@ -194,14 +196,20 @@ def test_a_new_transport_waits_in_silence_until_it_can_take_over(directory: Dire
     directory.ignore(ada.session_id, [bob.csrc])
     assert directory.renew(ada, peer, AUDIO_SLOTS) == [
         MutePeer(before, False),
-        MutePeer(peer, True),
+        MutePeer(peer, True, screen_muted=True),
         DeafenPeer(before, True),
         DeafenPeer(peer, True),
         IgnorePeers(before, (bob.csrc,)),
         IgnorePeers(peer, (bob.csrc,)),
     ]
-    assert directory.mute(ada.session_id, True)[:2] == [MutePeer(before, True), MutePeer(peer, True)]
-    assert directory.mute(ada.session_id, False)[:2] == [MutePeer(before, False), MutePeer(peer, True)]
+    assert directory.mute(ada.session_id, True)[:2] == [
+        MutePeer(before, True),
+        MutePeer(peer, True, screen_muted=True),
+    ]
+    assert directory.mute(ada.session_id, False)[:2] == [
+        MutePeer(before, False),
+        MutePeer(peer, True, screen_muted=True),
+    ]
     effects = directory.connected(peer)
     assert effects == [RemovePeer(before), MutePeer(peer, False), Tell((ada.session_id,), Slots(FREE))]
     assert directory.closed(before, "consent", 0.0) == []

@@ -64,7 +64,9 @@ async def test_several_lines_of_a_player_are_several_slots(here: Running, http: 
     assert (await begin(http, keys, "whep", sdp)).created.text.count("a=sendonly") == 4
 
 
-async def test_video_is_refused_with_port_0_and_audio_goes_on(http: httpx.AsyncClient, keys: Keys) -> None:
+async def test_video_of_no_codec_of_ours_is_refused_with_port_0_and_audio_goes_on(
+    http: httpx.AsyncClient, keys: Keys
+) -> None:
     video = only("video", "sendonly").split("m=video")[1].replace("a=mid:0", "a=mid:1")
     sdp = PUBLISH.replace("BUNDLE 0", "BUNDLE 0 1") + "m=video" + video
     answer = (await begin(http, keys, "whip", sdp)).created.text
@@ -180,7 +182,7 @@ OFFERS: dict[str, tuple[str, int, str, Any, dict[str, str]]] = {
     "of video alone": ("whip", 422, "opus", only("video", "sendonly"), {}),
     "without rtcp-mux": ("whip", 422, "rtcp-mux", PUBLISH.replace("a=rtcp-mux\r\n", ""), {}),
     "to listen, by WHIP": ("whip", 422, "sendonly", PLAY, {}),
-    "of two microphones": ("whip", 422, "One audio track", offer("libdatachannel").replace("recvonly", "sendonly"), {}),
+    "of two microphones": ("whip", 422, "One audio and one video track", offer("libdatachannel").replace("recvonly", "sendonly"), {}),
     "to speak, by WHEP": ("whep", 422, "recvonly", PUBLISH, {}),
     "of nothing, by WHEP": ("whep", 422, "recvonly", only("audio", "inactive"), {}),
 }

@@ -76,12 +76,11 @@ impl Sfu {
             let member = self.rooms[room].members[index];
             let Some(video) = self.peers[member].video.as_deref() else { continue };
             let wishes = video.wishes;
+            let wishing = wishes.iter().enumerate().filter(|(_, wish)| wish.is_some_and(|wish| wish.csrc == csrc));
             let mut seated = false;
-            for slot in 0..video.streams.len() {
-                if wishes[slot].is_some_and(|wish| wish.csrc == csrc) {
-                    self.seat(now, member, slot, out);
-                    seated = true;
-                }
+            for (slot, _) in wishing {
+                self.seat(now, member, slot, out);
+                seated = true;
             }
             if seated {
                 self.share_out(now, member, out);

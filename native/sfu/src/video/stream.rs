@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Codec;
 use super::cache::Packet;
+use super::caution::Caution;
 use super::dependency::set_frame_number;
 use super::glance::renumber;
 use super::header::Head;
@@ -49,6 +50,7 @@ pub(crate) struct VideoStream {
     pub(crate) track: Option<TrackKey>,
     pub(crate) csrc: u32,
     pub(crate) switch: Switch,
+    pub(crate) caution: Caution,
     /// RFC 4588 §4: a sequence of its own.
     rtx_last: u64,
     records: Vec<Option<Record>>,
@@ -82,6 +84,7 @@ impl VideoStream {
             track: None,
             csrc: 0,
             switch: Switch::new(first),
+            caution: Caution::default(),
             rtx_last: u64::from(first_rtx & 0x7FFF),
             records: Vec::new(),
             sent: None,

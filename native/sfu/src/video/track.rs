@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::cache::{Cache, Facts};
+use super::glance::{dimensions, glance};
+use super::h264::has_parameters;
 use super::keyframes::KeyFrames;
 use super::rates::Rates;
 use super::switch::{Identity, Level};
-use super::glance::{dimensions, glance};
 use super::{Codec, Glance, Structure};
 use crate::drops::Drop;
 use crate::{PeerKey, RoomKey, WorkerId};
@@ -91,14 +92,17 @@ impl Encoding {
             Some(descriptor) => self.structure.glance(descriptor, marker)?,
             None => glance(codec, payload, marker)?,
         };
-        if codec == Codec::H264 {
-            // A picture may have many slices: only before the first of them is nothing of it.
+        if codec == Codec::H264 && descriptor.is_none() {
+            // A picture may have many slices: only before the first of them is nothing of it. Where that cannot be seen,
+            // parameter sets come first.
             let before = index.checked_sub(1).and_then(|before| self.cache.get(before));
-            glance.key &= before.is_none_or(|before| before.timestamp != timestamp);
+            glance.key &= before.map_or_else(|| has_parameters(payload), |before| before.timestamp != timestamp);
         }
         if glance.key && glance.begins {
             let size = match descriptor {
-                Some(_) => self.structure.layers().highest().and_then(|(spatial, _)| self.structure.resolution(spatial)),
+                Some(_) => {
+                    self.structure.layers().highest().and_then(|(spatial, _)| self.structure.resolution(spatial))
+                }
                 None => dimensions(codec, payload),
             };
             self.size = size.or(self.size);
@@ -118,7 +122,9 @@ impl Encoding {
     /// Does it send, or may it be expected to?
     fn is_there(&self, now: Instant) -> bool {
         let recent = |at: Instant, within| now.saturating_duration_since(at) < within;
-        self.last_at.is_some_and(|at| recent(at, SILENT_AFTER)) || !self.active || recent(self.resumed_at, RETURNS_WITHIN)
+        self.last_at.is_some_and(|at| recent(at, SILENT_AFTER))
+            || !self.active
+            || recent(self.resumed_at, RETURNS_WITHIN)
     }
 
     pub(crate) fn to_clock(&self) -> Option<u32> {
@@ -169,7 +175,19 @@ impl Track {
         let encodings: Vec<_> = (0..encodings).map(|_| Encoding::new(now)).collect();
         let told = ((1u16 << encodings.len()) - 1) as u8;
         let (watchers, offers) = (Vec::new(), Vec::with_capacity(MAX_OFFERS));
-        Self { csrc, room, origin, screen, live: false, encodings, watchers, remotes: Vec::new(), watched: false, offers, told }
+        Self {
+            csrc,
+            room,
+            origin,
+            screen,
+            live: false,
+            encodings,
+            watchers,
+            remotes: Vec::new(),
+            watched: false,
+            offers,
+            told,
+        }
     }
 
     pub(crate) fn is_ours(&self) -> bool {
@@ -238,7 +256,7 @@ impl Track {
             (Some((my_ntp, my_stamp)), Some(((their_ntp, their_stamp), to_clock))) => {
                 // Both stamps at my report's instant.
                 let seconds = my_ntp.wrapping_sub(their_ntp) as i64;
-                let ticks = (i128::from(seconds) * i128::from(CLOCK_RATE) >> 32) as i64 as u32;
+                let ticks = ((i128::from(seconds) * i128::from(CLOCK_RATE)) >> 32) as i64 as u32;
                 their_stamp.wrapping_add(ticks).wrapping_add(to_clock).wrapping_sub(my_stamp)
             }
             _ => clock.wrapping_sub(timestamp),
