@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::cache::{Cache, Facts};
 use super::glance::{dimensions, glance};
+use super::h264::has_parameters;
 use super::keyframes::KeyFrames;
 use super::rates::Rates;
 use super::switch::{Identity, Level};
@@ -93,10 +94,11 @@ impl Encoding {
             Some(descriptor) => self.structure.glance(descriptor, marker)?,
             None => glance(codec, payload, marker)?,
         };
-        if codec == Codec::H264 {
-            // A picture may have many slices: only before the first of them is nothing of it.
+        if codec == Codec::H264 && descriptor.is_none() {
+            // A picture may have many slices: only before the first of them is nothing of it. Where that cannot be seen,
+            // parameter sets come first.
             let before = index.checked_sub(1).and_then(|before| self.cache.get(before));
-            glance.key &= before.is_none_or(|before| before.timestamp != timestamp);
+            glance.key &= before.map_or_else(|| has_parameters(payload), |before| before.timestamp != timestamp);
         }
         if glance.key && glance.begins {
             let size = match descriptor {
