@@ -294,7 +294,7 @@ impl Track {
         let all_silent = !self.encodings.iter().any(|encoding| encoding.is_there(now, silent_after));
         for (index, encoding) in self.encodings.iter_mut().enumerate() {
             encoding.rates.look(now);
-            if !encoding.is_there(now, silent_after) && !(all_silent && encoding.last_at.is_some()) {
+            if !(encoding.is_there(now, silent_after) || all_silent && encoding.last_at.is_some()) {
                 continue;
             }
             let (spatial, temporal) = encoding.rates.highest();
