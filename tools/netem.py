@@ -7,9 +7,10 @@ process carries the packets between them, late or not at all. Needs root and /de
     ip netns add a; ip netns add b
     tools/netem.py a b --loss 5 --delay 20 --jitter 30 [--rate-kbps 800] [--reorder] [--seed 7]
 
-Prints `ready` when both ends are up and ends on SIGTERM. Loss is in percent, delay and jitter in milliseconds, each way.
-What waits longer than `--queue` for a path of limited rate is dropped, as a router's full queue does. Any of the numbers
-changes while it runs by a line on standard input that names it: `rate-kbps 300`, and `rate-kbps 0` for no limit.
+Prints `ready` when both ends are up and ends on SIGTERM. Loss is in percent, delay and jitter in milliseconds, each
+way. What would wait longer than `--queue` for a path of limited rate is dropped, as a router does whose queue is full.
+Any of the numbers changes while it runs by a line on standard input that names it: `rate-kbps 300`, and `rate-kbps 0`
+for no limit.
 """
 
 import argparse
@@ -122,9 +123,8 @@ def main() -> None:
         for ready, _ in poller.poll(path.wait(time.monotonic())):
             if ready not in path.other:
                 words = os.read(ready, 4096).decode().split()
-                numbers |= {
-                    name.replace("-", "_"): float(value) for name, value in zip(words[::2], words[1::2], strict=True)
-                }
+                for name, value in zip(words[::2], words[1::2], strict=True):
+                    numbers[name.replace("-", "_")] = float(value)
                 if not words:
                     poller.unregister(ready)
                 continue

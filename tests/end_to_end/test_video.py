@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from playwright.async_api import Browser
 
 from tests.clients.aiortc_client import AiortcClient
 from tests.clients.picture import BLUE, GREEN, RED, YELLOW, Picture
@@ -35,6 +36,11 @@ async def gather(first: Viewer, *others: Viewer) -> str:
 def names(*words: str) -> list[str]:
     suffix = uuid4().hex[:8]
     return [f"{word}_{suffix}" for word in words]
+
+
+async def profiles(browser: Browser, url: str, *words: str) -> list[Viewer]:
+    """People who share a process: they have the same microphone and camera."""
+    return [Viewer(await (await profile(browser)).new_page(), name, url) for name in names(*words)]
 
 
 @pytest.mark.timeout(180)
@@ -80,7 +86,7 @@ async def test_who_is_on_a_path_that_narrows_gets_a_smaller_picture_and_nobody_e
 async def test_four_people_with_small_cameras_see_each_other_without_a_break(chorale: Server, tmp_path: Path) -> None:
     camera = cameras.crowd(tmp_path / "small.y4m", 320, 180, rate=15)
     async with process(None, camera) as browser:
-        people = [Viewer(await (await profile(browser)).new_page(), name, chorale.url) for name in names(*"abcd")]
+        people = await profiles(browser, chorale.url, *"abcd")
         await gather(*people)
         for who in people:
             await who.film()
@@ -105,13 +111,11 @@ async def test_four_people_with_small_cameras_see_each_other_without_a_break(cho
 async def test_what_somebody_cannot_decode_is_not_filmed_while_they_look(tmp_path: Path) -> None:
     camera = cameras.still(tmp_path / "still.y4m", picture := Picture(left=RED, right=GREEN))
     with serve(tmp_path / "data", {"CHORALE_VIDEO_CODECS": "vp9,vp8"}) as chorale:
-        ada, bob, eve = names("ada", "bob", "eve")
         async with process(None, camera) as browser:
-            filmed, modern, old = (
-                Viewer(await (await profile(browser)).new_page(), name, chorale.url) for name in (ada, bob, eve)
-            )
+            filmed, modern, old = await profiles(browser, chorale.url, "ada", "bob", "eve")
+            ada = filmed.name
             await old.page.add_init_script("choraleWatcher.limits.receive = ['vp8', 'rtx']")
-            await gather(filmed, modern)
+            link = await gather(filmed, modern)
 
             async def codec(expected: str) -> None:
                 async def sent() -> bool:
@@ -122,10 +126,7 @@ async def test_what_somebody_cannot_decode_is_not_filmed_while_they_look(tmp_pat
             await filmed.film()
             await modern.shows(ada)
             await codec("vp9")
-            await old.page.goto(chorale.url)
-            await old.sign_up()
-            await filmed.see("invite").click()
-            await old.accept_as_member(await filmed.see("invite-link").input_value())
+            await old.accept(link)
             await old.join_voice("Lounge")
             await old.shows(ada)
             await codec("vp8")
@@ -140,9 +141,9 @@ async def test_encodings_that_nobody_looks_at_rest_and_come_back_when_somebody_d
     chorale: Server, tmp_path: Path
 ) -> None:
     camera = cameras.crowd(tmp_path / "crowd.y4m", 1280, 720, rate=10)
-    ada, bob = names("ada", "bob")
     async with process(None, camera) as browser:
-        filmed, looking = (Viewer(await (await profile(browser)).new_page(), name, chorale.url) for name in (ada, bob))
+        filmed, looking = await profiles(browser, chorale.url, "ada", "bob")
+        ada = filmed.name
         await gather(filmed, looking)
         await filmed.film()
         await looking.shows_width(ada, lambda width: width == FULL)
