@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, ViewportSize
 
 from tests.clients.aiortc_client import AiortcClient
 from tests.clients.picture import BLUE, GREEN, RED, YELLOW, Picture
@@ -19,7 +19,9 @@ from tests.end_to_end.speech import Voice
 from tests.end_to_end.viewer import Viewer, until, viewer
 
 FREEZE = 0.5  # seconds
-FULL, HALF, QUARTER = 1280, 640, 320  # pixels, the width of a camera's encodings
+FULL = 1280  # pixels, the width of the largest encoding
+# Of windows: in these a picture is drawn larger than 640 and smaller than 320 pixels.
+LARGE, SMALL = ViewportSize(width=1700, height=1000), ViewportSize(width=340, height=600)
 
 
 async def gather(first: Viewer, *others: Viewer) -> str:
@@ -61,6 +63,7 @@ async def test_who_is_on_a_path_that_narrows_gets_a_smaller_picture_and_nobody_e
             everybody = (filmed, other, squeezed)
             await gather(*everybody)
             for each in (other, squeezed):
+                await each.page.set_viewport_size(LARGE)
                 await each.see("mute").click()
             await filmed.film()
             for each in (other, squeezed):
@@ -145,10 +148,11 @@ async def test_encodings_that_nobody_looks_at_rest_and_come_back_when_somebody_d
         filmed, looking = await profiles(browser, chorale.url, "ada", "bob")
         ada = filmed.name
         await gather(filmed, looking)
+        await looking.page.set_viewport_size(LARGE)
         await filmed.film()
         await looking.shows_width(ada, lambda width: width == FULL)
 
-        await looking.page.set_viewport_size({"width": 360, "height": 640})
+        await looking.page.set_viewport_size(SMALL)
         await looking.shows_width(ada, lambda width: width < FULL)
 
         async def rests() -> bool:
@@ -159,7 +163,7 @@ async def test_encodings_that_nobody_looks_at_rest_and_come_back_when_somebody_d
         await asyncio.sleep(1)
         assert (await filmed.sent())[-1]["framesEncoded"] == encoded
         await looking.look(ada)
-        await looking.page.set_viewport_size({"width": 1280, "height": 720})
+        await looking.page.set_viewport_size(LARGE)
         await looking.shows_width(ada, lambda width: width == FULL, within=5)
         assert await looking.longest_gap(ada) < FREEZE
 
