@@ -69,7 +69,7 @@ async def test_who_is_on_a_path_that_narrows_gets_a_smaller_picture_and_nobody_e
             for each in (other, squeezed):
                 await each.shows_width(ada, lambda width: width == FULL)
                 await each.look(ada)
-            concealed = await squeezed.concealed()
+            before = await squeezed.made_up()
 
             path.limit(300)
             await squeezed.shows_width(ada, lambda width: 0 < width < FULL)
@@ -81,7 +81,7 @@ async def test_who_is_on_a_path_that_narrows_gets_a_smaller_picture_and_nobody_e
             assert await squeezed.longest_gap(ada) < FREEZE
             assert await other.longest_gap(ada) < FREEZE
             assert await other.width(ada) == FULL
-            assert await squeezed.concealed() - concealed < 200, "milliseconds of sound that were made up"
+            assert await squeezed.made_up() - before < 200, "milliseconds of sound that were made up"
             assert [each.complaints for each in everybody] == [[], [], []]
 
 

@@ -72,7 +72,7 @@ class Viewer(Person):
         camera = [each for each in reports if each.get("framesEncoded")]
         return sorted(camera, key=lambda each: order.find(each.get("rid", "")))
 
-    async def concealed(self) -> int:
+    async def made_up(self) -> int:
         """Milliseconds of sound that were made up, over all slots, silence apart."""
         return await self._concealed() // 48
 
