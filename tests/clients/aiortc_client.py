@@ -1,7 +1,7 @@
 """A voice client on aiortc: joins a room through the real signalling socket, speaks, and keeps what it hears."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from fractions import Fraction
 from functools import partial
@@ -14,7 +14,14 @@ import av
 import msgspec
 import numpy as np
 import websockets
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    MediaStreamTrack,
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from numpy.typing import NDArray
 from scipy.io import wavfile
@@ -43,6 +50,8 @@ from proto.signalling import (
     Resumed,
     Slots,
     SlotState,
+    Videos,
+    VideoState,
 )
 from tests.clients.ice_restart import Paths, with_credentials
 
@@ -163,7 +172,8 @@ class Transport:
     """One peer connection: a microphone up, slots down."""
 
     def __init__(self, samples: Samples | None, slots: int, *, sendrecv: bool) -> None:
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        policy = RTCBundlePolicy.MAX_BUNDLE  # one transport for sound and pictures from the start
+        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=policy))
         if samples is not None:
             self.connection.addTransceiver(Microphone(samples), direction="sendrecv" if sendrecv else "sendonly")
         for _ in range(slots - (sendrecv and samples is not None)):
@@ -190,11 +200,15 @@ class Transport:
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         for transceiver in self.connection.getTransceivers():
             if transceiver.currentDirection in ("recvonly", "sendrecv") and transceiver.mid is not None:
-                self.mids.append(transceiver.mid)
-                ear = self.ears[transceiver.mid] = Ear(transceiver.receiver.track)
-                self._tasks.append(asyncio.create_task(ear.keep()))
+                self._tasks.append(asyncio.create_task(self._receive(transceiver, transceiver.mid)))
         await connected.wait()
         assert self.connection.connectionState == "connected", self.connection.connectionState
+
+    def _receive(self, transceiver: RTCRtpTransceiver, mid: str) -> Coroutine[None, None, None]:
+        """Of one m-line, until it ends."""
+        self.mids.append(mid)
+        ear = self.ears[mid] = Ear(transceiver.receiver.track)
+        return ear.keep()
 
     async def restart(self, answered: Callable[[str], Awaitable[str]]) -> None:
         """An ICE restart, on sockets of its own. `answered`: from the offer to the answer."""
@@ -221,7 +235,8 @@ class AiortcClient:
     """`async with AiortcClient(url, admission) as client`: connected. Raises `JoinRefused`.
 
     `url` is the signalling WebSocket's full address. `microphone`: samples at 48 kHz, a WAV file, or None to only
-    listen. `sendrecv`: one m-line is both microphone and first slot, as `addTrack` makes it.
+    listen. `sendrecv`: one m-line is both microphone and first slot, as `addTrack` makes it. `new_transport`: another
+    kind of transport, whose microphone and slots are its own matter.
     """
 
     def __init__(
@@ -232,10 +247,11 @@ class AiortcClient:
         microphone: Samples | Path | None = None,
         slots: int = 3,
         sendrecv: bool = False,
+        new_transport: Callable[[], Transport] | None = None,
     ) -> None:
         self._url, self._admission = url, admission
         samples = read_wav(microphone) if isinstance(microphone, Path) else microphone
-        self._new_transport = partial(Transport, samples, slots, sendrecv=sendrecv)
+        self._new_transport = new_transport or partial(Transport, samples, slots, sendrecv=sendrecv)
         self.transport = self._new_transport()
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -243,6 +259,7 @@ class AiortcClient:
         self._told = asyncio.Condition()
         self.participants: dict[str, Participant] = {}  # by session id, oneself too
         self.slots: dict[int, SlotState] = {}  # by index
+        self.videos: dict[int, VideoState] = {}
         self.token = ""
 
     async def __aenter__(self) -> Self:
@@ -273,6 +290,7 @@ class AiortcClient:
             self.token = first.token
             self.participants = {str(each.session_id): each for each in first.participants}
             self.slots = {each.slot: each for each in first.slots}
+            self.videos = {each.slot: each for each in first.videos}
         self._start(self._read(self._socket))
         return first
 
@@ -380,6 +398,15 @@ class AiortcClient:
 
         await self._until(free)
 
+    async def shown(self, csrc: int | None, slot: int = 0) -> VideoState:
+        """What a video slot shows, once it is `csrc`. Raises TimeoutError."""
+
+        def found() -> VideoState | None:
+            state = self.videos.get(slot)
+            return state if state is not None and state.csrc == csrc else None
+
+        return await self._until(found)
+
     async def _until(self, found: Callable[[], ResultT | None]) -> ResultT:
         async with asyncio.timeout(PATIENCE), self._told:
             while (result := found()) is None:
@@ -414,7 +441,10 @@ class AiortcClient:
                         self.participants.pop(str(session_id), None)
                     case Slots(slots):
                         self.slots |= {each.slot: each for each in slots}
-                    case Moved(_, participants, slots):
+                    case Videos(videos):
+                        self.videos |= {each.slot: each for each in videos}
+                    case Moved(_, participants, slots, videos):
+                        self.videos = {each.slot: each for each in videos}
                         self.participants = {str(each.session_id): each for each in participants}
                         self.slots = {each.slot: each for each in slots}
                 async with self._told:

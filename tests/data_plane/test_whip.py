@@ -182,7 +182,13 @@ OFFERS: dict[str, tuple[str, int, str, Any, dict[str, str]]] = {
     "of video alone": ("whip", 422, "opus", only("video", "sendonly"), {}),
     "without rtcp-mux": ("whip", 422, "rtcp-mux", PUBLISH.replace("a=rtcp-mux\r\n", ""), {}),
     "to listen, by WHIP": ("whip", 422, "sendonly", PLAY, {}),
-    "of two microphones": ("whip", 422, "One audio and one video track", offer("libdatachannel").replace("recvonly", "sendonly"), {}),
+    "of two microphones": (
+        "whip",
+        422,
+        "One audio and one video track",
+        offer("libdatachannel").replace("recvonly", "sendonly"),
+        {},
+    ),
     "to speak, by WHEP": ("whep", 422, "recvonly", PUBLISH, {}),
     "of nothing, by WHEP": ("whep", 422, "recvonly", only("audio", "inactive"), {}),
 }
