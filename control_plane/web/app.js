@@ -18,7 +18,7 @@ const store = new Store(initialState());
 const api = new Api();
 const notices = new Notices(document.getElementById("notices"));
 const actions = new Actions(store, api);
-const call = new Call(store, api, { notice: (text) => notices.show(text), moved: followInto });
+const call = new Call(store, api, { notice: (text, how) => notices.show(text, how), moved: followInto });
 const app = { store, api, actions, call, notices, signOut };
 
 let gateway = null;

@@ -1,6 +1,6 @@
 /**
- * What the browser remembers: the token, the place one was in, how loud one wants others, the theme. Where storage is forbidden,
- * nothing outlives the page.
+ * What the browser remembers: the token, the place one was in, how loud one wants others, which devices,
+ * the theme. Where storage is forbidden, nothing outlives the page.
  */
 
 const PREFIX = "chorale.";
@@ -44,6 +44,18 @@ export const loudness = {
     }
   },
   set: (value) => write("loudness", Object.keys(value).length ? JSON.stringify(value) : null),
+};
+
+/** What one chose: {microphone, camera, output} by id of the device, and skipPreview. What is not there was never chosen. */
+export const devices = {
+  get() {
+    try {
+      return JSON.parse(read("devices")) ?? {};
+    } catch {
+      return {};
+    }
+  },
+  set: (value) => write("devices", JSON.stringify(value)),
 };
 
 /** A sentence to show after the page has been loaded again. */

@@ -4,10 +4,11 @@
  * guilds: by server id, {server, channels: {id: Channel}, members: {user_id: Member}, voice: {session_id: VoiceState}}
  * histories: by channel id, see history.js · unread: by channel id, how many messages came while one looked elsewhere
  * place: where one is, {serverId, channelId} · gateway: "connecting", "online", "waiting" (to try again)
- * voice: the call, see voice/call.js · loudness: by user id, {volume, silenced} where one wants somebody otherwise than as sent
+ * voice: the call, see voice/call.js · loudness: by user id, {volume, screen, silenced} where one wants somebody otherwise than as sent
+ * devices: what one chose, {microphone, camera, output} by id and skipPreview
  */
 
-import { loudness } from "./session.js";
+import { devices, loudness } from "./session.js";
 
 export const NO_CALL = Object.freeze({
   status: "idle", // asking (for the microphone), connecting, connected, reconnecting, failed
@@ -25,10 +26,15 @@ export const NO_CALL = Object.freeze({
   speaking: {}, // session id: true
   dominant: null, // the session id of who leads the conversation
   heard: {}, // session id: true, of those whose sound one gets
+  own: Object.freeze({ camera: null, screen: null }), // the tracks one shows, to preview them
+  watched: {}, // csrc: the video slot in which one wants to see it
+  videos: {}, // by video slot, {csrc, limit, …}: whose picture is shown there now, see voice/video_slots.js
+  videoTracks: [], // by video slot
+  people: {}, // by session id, how well each arrives, see voice/reception.js
 });
 
-/** How one hears everybody whom one did not turn up or down. */
-export const AS_SENT = Object.freeze({ volume: 1, silenced: false });
+/** How one hears everybody whom one did not turn up or down. `screen`: how loud what they play on their screen is. */
+export const AS_SENT = Object.freeze({ volume: 1, screen: 1, silenced: false });
 
 export const initialState = () => ({
   user: null,
@@ -41,6 +47,7 @@ export const initialState = () => ({
   visible: true,
   voice: NO_CALL,
   loudness: loudness.get(),
+  devices: devices.get(),
 });
 
 export const guildOf = (state, channelId) => Object.values(state.guilds).find((guild) => channelId in guild.channels);
@@ -58,7 +65,7 @@ export const nameOf = (guild, userId) => guild?.members[userId]?.user.username ?
 
 /**
  * Who is in a voice channel, who came first first: [{sessionId, userId, isSelf, muted, deafened, serverMuted, serverDeafened,
- * silenced, speaking, dominant, heard}]. Of one's own call the media node knows best, of oneself the page, of other calls the gateway.
+ * silenced, speaking, dominant, heard, camera, screen, screenSound}]; camera and screen are the CSRC with which they show it, or null. Of one's own call the media node knows best, of oneself the page, of other calls the gateway.
  */
 export function voiceOf(state, guild, channelId) {
   const { voice, loudness: wanted, user } = state;
@@ -69,6 +76,7 @@ export function voiceOf(state, guild, channelId) {
   return states
     .map(({ session_id: sessionId, user_id: userId, ...each }) => {
       const own = mine && sessionId === voice.sessionId ? voice : each;
+      const shows = mine ? (each.sources ?? []) : [];
       return {
         sessionId,
         userId,
@@ -81,6 +89,9 @@ export function voiceOf(state, guild, channelId) {
         speaking: mine && sessionId in voice.speaking,
         dominant: mine && sessionId === voice.dominant,
         heard: mine && sessionId in voice.heard,
+        camera: shows.includes("camera") ? each.csrc : null,
+        screen: shows.includes("screen") ? each.screen_csrc : null,
+        screenSound: shows.includes("screen_audio"),
       };
     })
     .sort((a, b) => (a.sessionId < b.sessionId ? -1 : 1));

@@ -18,7 +18,7 @@ from OpenSSL import SSL
 from pylibsrtp import Policy, Session
 
 PATIENCE = 10.0  # seconds until something that should happen counts as never happening
-GAUGES = ("rooms", "peers", "sources", "slots_held", "videos", "video_cache", "dtls_pending")
+GAUGES = ("rooms", "peers", "sources", "slots_held", "dtls_pending")
 LEVEL_EXTENSION = 1
 PAYLOAD_TYPE = 111
 

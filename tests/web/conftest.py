@@ -15,7 +15,8 @@ from tests.web.scripted_node import FAR_SIDE, ScriptedNode
 from tests.web.visitor import Visitor
 
 # Who may use the microphone is what some of these tests are about.
-FLAGS = [each for each in ARGUMENTS if each != "--use-fake-ui-for-media-stream"]
+FLAGS = [each for each in ARGUMENTS if not each.startswith("--use-fake")]
+FLAGS += ["--use-fake-device-for-media-stream=device-count=3"]  # cameras; the second gives pictures that cannot be sent
 
 NEAR_SIDE = Path(__file__).with_name("near_side.js")
 

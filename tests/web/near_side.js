@@ -1,6 +1,6 @@
 // Runs before the page's own scripts: lets a test see, and break, what the browser keeps to itself.
 (() => {
-  const near = { connections: [], microphones: [], stats: null, csrc: null, shut: false, outputs: [] };
+  const near = { connections: [], microphones: [], stats: null, csrc: null, shut: false, outputs: [], screens: [], refuse: null };
   window.near = near;
 
   window.RTCPeerConnection = class extends RTCPeerConnection {
@@ -33,9 +33,33 @@
     const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
     navigator.mediaDevices.getUserMedia = async (wanted) => {
       near.wanted = wanted;
+      if (near.refuse && near.refuse in wanted) throw new DOMException("Permission denied", "NotAllowedError");
       const stream = await ask(wanted);
       near.microphones.push(...stream.getAudioTracks());
       return stream;
+    };
+
+    // Headless there is nothing to choose from: a painted screen with a tone.
+    navigator.mediaDevices.getDisplayMedia = async (wanted) => {
+      near.wantedScreen = wanted;
+      if (near.refuse === "screen") throw new DOMException("Permission denied", "NotAllowedError");
+      const canvas = Object.assign(document.createElement("canvas"), { width: 1280, height: 800 });
+      const pen = canvas.getContext("2d");
+      setInterval(() => {
+        pen.fillStyle = "#20344a";
+        pen.fillRect(0, 0, 1280, 800);
+        pen.fillStyle = "#fff";
+        pen.font = "40px sans-serif";
+        pen.fillText(`What is on the screen, ${new Date().toISOString()}`, 60, 120);
+      }, 100);
+      const context = new AudioContext();
+      const sound = context.createMediaStreamDestination();
+      const oscillator = new OscillatorNode(context, { frequency: 330 });
+      oscillator.connect(sound);
+      oscillator.start();
+      const stream = canvas.captureStream(10);
+      near.screens.push(stream.getVideoTracks()[0]);
+      return new MediaStream([...stream.getTracks(), ...sound.stream.getTracks()]);
     };
   }
 
@@ -62,7 +86,7 @@
 
   near.until = (condition) =>
     new Promise((resolve) => {
-      const look = () => (condition() ? resolve() : setTimeout(look, 20));
+      const look = async () => ((await condition()) ? resolve() : setTimeout(look, 20));
       look();
     });
 
@@ -77,8 +101,23 @@
     return Math.sqrt(power / samples.length);
   };
 
-  near.receiver = (slot) => near.connections.at(-1).getReceivers()[1 + slot];
-  near.played = (slot) => near.receiver(slot).getSynchronizationSources()[0]?.rtpTimestamp ?? null;
+  // The offer has two lines for one's own sound, eight slots, two lines for one's own pictures, nine slots.
+  near.receiver = (slot) => near.connections.at(-1).getReceivers()[2 + slot];
+  near.videoReceiver = (slot) => near.connections.at(-1).getReceivers()[12 + slot];
+  const timestamp = (receiver) => receiver.getSynchronizationSources()[0]?.rtpTimestamp ?? null;
+  near.played = (slot) => timestamp(near.receiver(slot));
+  near.shown = (slot) => timestamp(near.videoReceiver(slot));
+  const sender = (source) => near.connections.at(-1).getSenders()[{ camera: 10, screen: 11 }[source]];
+  near.encodings = (source) => sender(source).getParameters().encodings;
+  // What is really sent by now: [{rid, codec, width}], in the order of the rids.
+  near.sent = async (source) => {
+    const report = [...(await sender(source).getStats()).values()];
+    const codec = (id) => report.find((each) => each.id === id)?.mimeType;
+    return near.encodings(source).map(({ rid }) => {
+      const { codecId, frameWidth, framesEncoded } = report.find((each) => each.type === "outbound-rtp" && each.rid === rid) ?? {};
+      return { rid, codec: codec(codecId), width: frameWidth ?? 0, frames: framesEncoded ?? 0 };
+    });
+  };
 
   // [how far behind `from` what is played is, how loud it is] until `samples` after it.
   near.listen = (slot, from, samples) =>

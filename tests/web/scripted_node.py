@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 FAR_SIDE = Path(__file__).with_name("far_side.js").read_text()
 OWN_CSRC = 7
+SCREEN = 1000  # more than the csrc is what a screen_csrc is here
 
 
 def fingerprint(offer: str) -> str:
@@ -58,7 +59,20 @@ class Stay:
         assert frame["op"] == op, frame
         return frame
 
-    def participant(self, csrc: int = OWN_CSRC, **how: bool) -> dict[str, Any]:
+    async def tells(self, op: str, **content: Any) -> dict[str, Any]:
+        """The next frame that is an `op` with that content; what comes before it is passed over."""
+        passed: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    frame = await self.frames.get()
+                    if frame["op"] == op and frame.items() >= content.items():
+                        return frame
+                    passed.append(frame)
+        except TimeoutError:
+            raise AssertionError(f"waited for {op} {content}, got {passed}") from None
+
+    def participant(self, csrc: int = OWN_CSRC, **how: Any) -> dict[str, Any]:
         return ScriptedNode.somebody(self.user_id, csrc, **how) | {"session_id": self.session_id}
 
     async def hang_up(self) -> None:
@@ -71,6 +85,10 @@ class Stay:
     async def tone(self, slot: int, on: bool = True) -> None:
         """Sound, or nothing more, in a slot of the latest connection."""
         await self._page.evaluate("([slot, on]) => tone(slot, on)", [slot, on])
+
+    async def picture(self, slot: int, colour: str, **how: Any) -> None:
+        """A moving picture in a video slot of the latest connection: `text`, `width`, `height`."""
+        await self._page.evaluate("([slot, how]) => picture(slot, how)", [slot, {"colour": colour, **how}])
 
 
 class ScriptedNode:
@@ -99,9 +117,10 @@ class ScriptedNode:
             return await self._stays.get()
 
     @staticmethod
-    def somebody(user_id: str, csrc: int = 99, **how: bool) -> dict[str, Any]:
+    def somebody(user_id: str, csrc: int = 99, **how: Any) -> dict[str, Any]:
         plain = dict.fromkeys(("muted", "deafened", "server_muted", "server_deafened"), False)
-        return {"session_id": str(uuid4()), "user_id": user_id, "csrc": csrc, **plain, **how}
+        who = {"session_id": str(uuid4()), "user_id": user_id, "csrc": csrc, "screen_csrc": SCREEN + csrc}
+        return {**who, "sources": [], **plain, **how}
 
     async def microphone_heard(self) -> None:
         """Returns when sound comes from the latest connection's microphone."""
@@ -116,8 +135,10 @@ class ScriptedNode:
         return {
             "session_id": stay.session_id,
             "csrc": OWN_CSRC,
+            "screen_csrc": SCREEN + OWN_CSRC,
             "participants": [stay.participant(), *self.others],
             "slots": self.slots,
+            "videos": [],
             "token": stay.token,
         }
 

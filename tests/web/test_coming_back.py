@@ -35,7 +35,7 @@ async def restarts_ice(stay: Stay) -> None:
 async def takes_a_new_transport(stay: Stay, here: Visitor, node: ScriptedNode) -> None:
     offer = (await stay.said("offer"))["offer"]
     assert fingerprint(offer) != fingerprint(stay.offer)
-    assert offer.count("m=audio") == 9
+    assert offer.count("m=audio") == 10
     await connected(here)
     assert await open_connections(here) == 1
     assert await here.page.locator("audio").count() == 8

@@ -1,5 +1,8 @@
 """The page's side of a call: what it says to the node, and what it says to the person."""
 
+import re
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
 
@@ -29,13 +32,13 @@ async def join(visit: Visit, node: ScriptedNode, ann: Person) -> tuple[Visitor, 
 
 
 async def in_company(
-    visit: Visit, node: ScriptedNode, ann: Person, *others: Person, who: Person | None = None
+    visit: Visit, node: ScriptedNode, ann: Person, *others: Person, who: Person | None = None, **how: Any
 ) -> tuple[Visitor, Stay]:
     """Ann, or `who`, in the Lounge of Ann's server, of which the others are members."""
     server = await ann.new_server()
     for each in others:
         await ann.bring(each, server)
-    here = await visit()
+    here = await visit(**how)
     await here.arrive((who or ann).token)
     await here.see("channel-Lounge").click()
     stay = await node.next_stay()
@@ -47,12 +50,16 @@ async def connected(here: Visitor) -> None:
     await expect(here.see("voice-state")).to_have_text("Connected")
 
 
-async def test_one_offer_carries_a_microphone_and_eight_slots(visit: Visit, node: ScriptedNode, ann: Person) -> None:
+async def test_one_offer_carries_what_one_may_send_and_every_slot_there_will_be(visit: Visit, node: ScriptedNode, ann: Person) -> None:
     here, stay = await join(visit, node, ann)
     assert stay.user_id == ann.user_id
-    assert stay.offer.count("m=audio") == 9
-    assert stay.offer.count("a=sendonly") == 1
-    assert stay.offer.count("a=recvonly") == 8
+    lines = re.findall(r"^m=(\w+)[\s\S]+?^a=(sendonly|recvonly)", stay.offer, re.MULTILINE)
+    sound = [("audio", "sendonly")] * 2 + [("audio", "recvonly")] * 8
+    assert lines == sound + [("video", "sendonly")] * 2 + [("video", "recvonly")] * 9
+    assert re.findall("a=simulcast:send .*", stay.offer) == ["a=simulcast:send q;h;f\r", "a=simulcast:send q;f\r"]
+    codecs = set(re.findall(r"^a=rtpmap:\d+ (\w+)/90000", stay.offer, re.MULTILINE))
+    assert codecs == {"VP8", "H264", "VP9", "AV1", "rtx"}
+    assert len(stay.offer) < 40_000
     assert "a=group:BUNDLE" in stay.offer
     assert await here.page.locator("audio").count() == 8
     await expect(here.page.locator(".dock-ping")).to_contain_text("ms")

@@ -5,6 +5,7 @@ import { icon } from "../icons.js";
 import { theme } from "../session.js";
 import { channelsOf, isVoice, voiceOf } from "../state.js";
 import { avatar } from "./avatar.js";
+import { settingsDialog } from "./devices.js";
 import { inviteDialog, newChannelDialog } from "./dialogs.js";
 import { iconButton } from "./form.js";
 import { drawPeople } from "./participants.js";
@@ -108,8 +109,9 @@ function updateRow(element, channel, { app, guild, state }) {
   drawPeople(people, voiceOf(state, guild, id), { app, guild, channelId: id, kind: "participant" });
 }
 
-/** Who one is here, the theme, the way out. */
-function self({ store, signOut }) {
+/** Who one is here, the devices, the theme, the way out. */
+function self(app) {
+  const { store, signOut } = app;
   const name = h("span", { class: "self-name" });
   const picture = h("span", { class: "self-picture" });
   const shade = iconButton(icon("sun"), "Switch theme");
@@ -124,6 +126,7 @@ function self({ store, signOut }) {
   });
   drawShade();
   theme.onSystemChange(drawShade);
+  const devices = iconButton(icon("settings"), "Voice and video settings", { on: { click: () => settingsDialog(app) } });
   const out = iconButton(icon("exit"), "Sign out", { testid: "sign-out", on: { click: signOut } });
   store.watch(
     ({ user }) => user,
@@ -132,5 +135,5 @@ function self({ store, signOut }) {
       fill(picture, user && avatar(user.user_id, user.username));
     },
   );
-  return h("footer", { class: "self" }, picture, name, shade, out);
+  return h("footer", { class: "self" }, picture, name, devices, shade, out);
 }

@@ -3,7 +3,9 @@
 import { fill, h, reconcile, setData, setText } from "../dom.js";
 import { icon } from "../icons.js";
 import { nameOf, voiceOf } from "../state.js";
+import { canShareScreen } from "../voice/screen.js";
 import { avatar } from "./avatar.js";
+import { settingsDialog, toggleCamera } from "./devices.js";
 import { button } from "./form.js";
 import { qualitySign } from "./quality.js";
 
@@ -32,6 +34,10 @@ export function dock(app) {
   const deafen = roundButton("deafen", "D");
   mute.addEventListener("click", () => explain(mute, app.notices) || call.toggleMute());
   deafen.addEventListener("click", () => explain(deafen, app.notices) || call.toggleDeafen());
+  const camera = shareButton("camera", () => toggleCamera(app));
+  const screen = shareButton("screen", () => (store.state.voice.own.screen ? call.stopScreen() : call.shareScreen()));
+  const settings = shareButton("settings", () => settingsDialog(app));
+  drawShare(settings, { label: "Voice and video settings", picture: "settings", on: null });
   const leave = h(
     "button",
     { type: "button", class: "round hang-up", testid: "leave", title: "Leave voice", "aria-label": "Leave voice" },
@@ -41,7 +47,7 @@ export function dock(app) {
   where.addEventListener("click", () => actions.open(store.state.voice.serverId, store.state.voice.channelId));
 
   const status = h("div", { class: "dock-status" }, h("p", {}, h("span", { class: "light" }), state, qualitySign(app), ping), where);
-  const controls = h("div", { class: "dock-controls" }, sound, mute, deafen, leave);
+  const controls = h("div", { class: "dock-controls" }, sound, mute, deafen, camera, screen, settings, leave);
   const row = h("div", { class: "dock-row" }, status, faces, controls);
   const element = h("section", { class: "dock", "aria-label": "Voice", hidden: true });
 
@@ -58,10 +64,13 @@ export function dock(app) {
       setText(ping, voice.status === "connected" && voice.ping !== null ? `${voice.ping} ms` : "");
       setText(where, [guild?.channels[voice.channelId]?.name, guild?.server.name].filter(Boolean).join(" · "));
       sound.hidden = !voice.soundBlocked;
-      mute.hidden = deafen.hidden = leave.hidden = voice.status === "failed";
+      for (const each of [mute, deafen, camera, screen, settings, leave]) each.hidden = voice.status === "failed";
+      screen.hidden ||= !canShareScreen();
       const self = voice.participants[voice.sessionId] ?? {};
       drawRound(mute, muteButton(voice, self));
       drawRound(deafen, deafenButton(voice, self));
+      drawShare(camera, cameraButton(voice.own));
+      drawShare(screen, screenButton(voice.own));
       drawProblem(problem, voice, call);
       return drawFaces(faces, guild ? voiceOf(store.state, guild, voice.channelId) : [], guild);
     },
@@ -71,6 +80,30 @@ export function dock(app) {
 
 const roundButton = (testid, key) =>
   h("button", { type: "button", class: "round", testid, "aria-keyshortcuts": `Control+Shift+${key}`, data: { key } });
+
+const shareButton = (testid, onclick) => h("button", { type: "button", class: "round", testid, on: { click: onclick } });
+
+const cameraButton = ({ camera }) => ({
+  label: camera ? "Turn camera off" : "Turn camera on",
+  picture: camera ? "video" : "video-off",
+  on: camera !== null,
+});
+
+const screenButton = ({ screen }) => ({
+  label: screen ? "Stop sharing the screen" : "Share the screen",
+  picture: screen ? "screen-off" : "screen",
+  on: screen !== null,
+});
+
+/** `on`: null for a button that is neither on nor off. */
+function drawShare(button, { label, picture, on }) {
+  if (button.dataset.shown === label) return;
+  button.dataset.shown = label;
+  if (on !== null) setData(button, "on", on);
+  button.title = label;
+  button.setAttribute("aria-label", label);
+  fill(button, icon(picture));
+}
 
 /** `forced`: why it does nothing, where someone else decided. */
 function muteButton({ muted, deafened, listening }, { server_muted: byOwner }) {

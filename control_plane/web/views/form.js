@@ -19,6 +19,19 @@ export function field({ label, hint = "", ...input }) {
   return { element, control, say };
 }
 
+/** A labelled choice. `offer([{id, name}], chosen)` shows what there is; `onchange(id)`. */
+export function choice({ label, onchange, ...select }) {
+  const id = `field-${(lastId += 1)}`;
+  const control = h("select", { id, class: "input", ...select, on: { change: () => onchange(control.value) } });
+  const element = h("div", { class: "field" }, h("label", { for: id }, label), control);
+  const offer = (options, chosen) => {
+    fill(control, options.map((each) => h("option", { value: each.id }, each.name)));
+    if (options.some((each) => each.id === chosen)) control.value = chosen;
+    control.disabled = options.length === 0;
+  };
+  return { element, control, offer };
+}
+
 /** Where a form says what went wrong as a whole. Read out when it changes. */
 export function problemLine() {
   const element = h("p", { class: "problem", role: "alert", hidden: true });

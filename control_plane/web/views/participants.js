@@ -6,17 +6,19 @@ import { nameOf } from "../state.js";
 import { avatar } from "./avatar.js";
 import { openPersonMenu } from "./person.js";
 
-/** [icon, what it says] for each thing that keeps somebody from speaking or hearing. */
-function marksOf({ muted, deafened, serverMuted, serverDeafened, silenced }) {
+/** [icon, what it says] for each thing that keeps somebody from speaking or hearing, and with `shows` for what they show. */
+function marksOf({ muted, deafened, serverMuted, serverDeafened, silenced, camera, screen }, { shows }) {
   return [
+    shows && camera !== null && ["video", "camera on"],
+    shows && screen !== null && ["screen", "shares a screen"],
     silenced && ["silenced", "muted for you"],
     serverMuted ? ["server-muted", "muted by the owner"] : muted && ["muted", "muted"],
     serverDeafened ? ["server-deafened", "deafened by the owner"] : deafened && ["deafened", "deafened"],
   ].filter(Boolean);
 }
 
-function drawMarks(element, participant) {
-  reconcile(element, marksOf(participant), {
+export function drawMarks(element, participant, how = {}) {
+  reconcile(element, marksOf(participant, how), {
     key: ([name]) => name,
     create: ([name, label]) => h("span", { class: `mark mark-${name}`, role: "img", "aria-label": label }, icon(name)),
   });
@@ -64,5 +66,5 @@ function update(element, participant, guild) {
   setData(element, "dominant", participant.dominant);
   setData(element, "heard", participant.heard);
   setText(element.querySelector(".participant-name"), name);
-  drawMarks(element.querySelector(".marks"), participant);
+  drawMarks(element.querySelector(".marks"), participant, { shows: true });
 }

@@ -15,23 +15,27 @@ export function openPersonMenu(app, { userId, channelId, opener }) {
   const name = nameOf(guild, userId);
   const isOwner = guild.server.owner_id === store.state.user?.user_id;
 
-  const volume = slider((value) => call.setLoudness(userId, { volume: value / 100 }));
+  const volume = slider("Volume", "volume", (value) => call.setLoudness(userId, { volume: value / 100 }));
+  const screen = slider("Screen volume", "screen-volume", (value) => call.setLoudness(userId, { screen: value / 100 }));
   const silence = toggle("silenced", "Mute for me", "silence", (on) => call.setLoudness(userId, { silenced: on }));
   const owners = isOwner ? ownersPart(app, { guild, userId, channelId, name, close: () => close() }) : null;
   const content = [
     h("header", { class: "person-header" }, avatar(userId, name), h("strong", {}, name)),
     volume.element,
+    screen.element,
     silence.element,
     owners?.element,
   ];
   const stop = store.watch(
     ({ loudness, guilds, voice }) => [loudness, guilds, voice],
     ([loudness]) => {
-      const { volume: loud, silenced } = loudness[userId] ?? AS_SENT;
+      const { volume: loud, screen: screenLoud, silenced } = { ...AS_SENT, ...loudness[userId] };
       volume.show(Math.round(loud * 100), silenced);
+      screen.show(Math.round(screenLoud * 100), false);
       silence.show(silenced);
       const present = voiceOf(store.state, store.state.guilds[guild.server.server_id] ?? guild, channelId);
       const somebody = present.find((each) => each.userId === userId);
+      screen.element.hidden = !somebody?.screenSound;
       if (somebody) owners?.show(somebody);
       else queueMicrotask(() => close()); // gone, or somewhere else
     },
@@ -39,15 +43,15 @@ export function openPersonMenu(app, { userId, channelId, opener }) {
   const close = openPopover(opener, name, content, stop);
 }
 
-function slider(onchange) {
+function slider(label, testid, onchange) {
   const input = h("input", {
     type: "range",
     class: "slider",
     min: 0,
     max: LOUDEST,
     step: STEP,
-    testid: "volume",
-    "aria-label": "Volume",
+    testid,
+    "aria-label": label,
   });
   const shown = h("output", { class: "slider-value" });
   input.addEventListener("input", () => onchange(Number(input.value)));
@@ -55,7 +59,7 @@ function slider(onchange) {
   const element = h(
     "label",
     { class: "volume", title: "Double-click for 100 %" },
-    h("span", { class: "volume-label" }, "Volume", shown),
+    h("span", { class: "volume-label" }, label, shown),
     input,
   );
   const show = (percent, silenced) => {

@@ -1,26 +1,42 @@
-/** A voice channel from inside: everyone as a large circle, lit while speaking. */
+/** A voice channel from inside: cameras and screens on the stage, everyone else as a circle, lit while speaking. */
 
-import { fill, h } from "../dom.js";
+import { fill, h, setData } from "../dom.js";
 import { icon } from "../icons.js";
 import { voiceOf } from "../state.js";
 import { inviteDialog } from "./dialogs.js";
 import { button } from "./form.js";
 import { drawPeople } from "./participants.js";
+import { stage } from "./stage.js";
 
 export function voiceRoom(app) {
   const { store, call } = app;
   const people = h("ul", { class: "tiles", "aria-label": "In this room" });
   const hint = h("div", { class: "room-hint" });
+  const element = h("div", { class: "room" });
   let hinted = null;
+  let onStage = null; // session ids, null while there is no stage
+
+  const draw = () => {
+    const { state } = store;
+    const { channelId } = state.place;
+    const guild = state.guilds[state.place.serverId];
+    if (!guild?.channels[channelId]) return;
+    const present = voiceOf(state, guild, channelId).filter(({ sessionId }) => !onStage?.has(sessionId));
+    drawPeople(people, present, { app, guild, channelId, kind: "voice-tile" });
+    setData(element, "stage", onStage !== null);
+  };
+  const cameras = stage(app, (sessionIds) => {
+    onStage = sessionIds;
+    draw();
+  });
 
   store.watch(
     (state) => [state.guilds[state.place.serverId], state.place.channelId, state.voice, state.loudness],
     ([guild, channelId, voice]) => {
       if (!guild?.channels[channelId]) return;
-      const present = voiceOf(store.state, guild, channelId);
-      drawPeople(people, present, { app, guild, channelId, kind: "voice-tile" });
+      draw();
 
-      const kind = situation(voice, channelId, present.length);
+      const kind = situation(voice, channelId, voiceOf(store.state, guild, channelId).length);
       if (hinted === `${channelId} ${kind}`) return;
       hinted = `${channelId} ${kind}`;
       fill(
@@ -29,7 +45,8 @@ export function voiceRoom(app) {
       );
     },
   );
-  return h("div", { class: "room" }, people, hint);
+  element.append(cameras, people, hint);
+  return element;
 }
 
 /** How one stands to this room. */

@@ -1,6 +1,6 @@
 /**
- * The call one is in, or none: joins, joins again when the node is lost, mutes, deafens, leaves. Writes `state.voice` and
- * `state.loudness`.
+ * The call one is in, or none: joins, joins again when the node is lost, mutes, deafens, shows, watches, leaves. Writes
+ * `state.voice`, `state.loudness` and `state.devices`.
  *
  * status: idle → asking (for the microphone) → connecting → connected ⇄ reconnecting; failed says why in `problem`.
  */
@@ -8,11 +8,14 @@
 import { ApiError } from "../api.js";
 import * as session from "../session.js";
 import { AS_SENT, NO_CALL, guildOf } from "../state.js";
-import { Microphone, MicrophoneProblem } from "./microphone.js";
+import { DeviceProblem } from "./devices.js";
+import { Microphone } from "./microphone.js";
 import { Playback } from "./playback.js";
+import { Sharing } from "./sharing.js";
 import { Refused, SignallingLost } from "./signalling.js";
 import { Stay } from "./stay.js";
 import { TransportFailed } from "./transport.js";
+import { assign } from "./watching.js";
 
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 8_000;
@@ -41,16 +44,25 @@ export class Call {
   #api;
   #on;
   #microphone = null;
+  #sharing;
+  #wishes = []; // of `Watch`
   #playback = null;
   #stay = null;
   #leaving = null;
   #turn = 0; // counts joins and leaves: what an earlier one still does is void
 
-  /** `on`: notice(text) for what happened by itself, moved(from, to) when someone put one into another channel. */
+  /** `on`: notice(text, {wrong}) for what happened by itself, moved(from, to) when someone put one into another channel. */
   constructor(store, api, on) {
     this.#store = store;
     this.#api = api;
     this.#on = on;
+    this.#sharing = new Sharing({
+      notice: (text, how) => on.notice(text, how),
+      changed: (own) => {
+        this.#set({ own });
+        this.#ownChanged();
+      },
+    });
     // Best effort: else the others see one for as long as it takes the node to notice.
     addEventListener("pagehide", () => this.leave());
     addEventListener("online", () => this.#stay?.networkChanged());
@@ -108,12 +120,57 @@ export class Call {
     await this.#ownChanged();
   }
 
-  /** How one hears somebody, here and in every later call: {volume (0 to 2), silenced}. What is left out stays as it is. */
+  /** Turns the camera on, the one that was chosen. Throws `DeviceProblem`. */
+  async openCamera() {
+    const turn = this.#turn;
+    if (!IN_CALL.includes(this.#store.state.voice.status)) return;
+    await this.#sharing.openCamera(this.#chosen.camera);
+    if (turn !== this.#turn && !IN_CALL.includes(this.#store.state.voice.status)) this.#sharing.close();
+  }
+
+  closeCamera() {
+    this.#sharing.closeCamera();
+  }
+
+  /** Lets the person choose what of the screen to show; call it from a click. */
+  async shareScreen() {
+    const inCall = () => IN_CALL.includes(this.#store.state.voice.status);
+    if (inCall()) await this.#sharing.openScreen(inCall);
+  }
+
+  stopScreen() {
+    this.#sharing.closeScreen();
+  }
+
+  /** Whom one wants to see, the most important first: [{csrc, width (device pixels), priority (0 to 255), paused}]. */
+  watch(wanted) {
+    this.#wishes = assign(this.#store.state.voice.watched, wanted);
+    this.#set({ watched: Object.fromEntries(this.#wishes.map(({ csrc, slot }) => [csrc, slot])) });
+    this.#stay?.changed().catch(() => {});
+  }
+
+  /** Takes another device, now and in every later call: {microphone, camera, output, skipPreview}, what is left out stays. */
+  async choose(change) {
+    this.#store.change(({ devices }) => ({ devices: { ...devices, ...change } }));
+    session.devices.set(this.#chosen);
+    const { voice } = this.#store.state;
+    try {
+      if ("output" in change) await this.#playback?.choose(change.output);
+      if ("camera" in change && voice.own.camera) await this.#sharing.openCamera(change.camera);
+    } catch (error) {
+      if (!(error instanceof DeviceProblem)) throw error;
+      this.#on.notice(error.message, { wrong: true });
+    }
+    if ("microphone" in change && this.#microphone && (await this.#openMicrophone(this.#turn, { staying: true })))
+      await this.#ownChanged();
+  }
+
+  /** How one hears somebody, here and in every later call: {volume, screen (0 to 2), silenced}. What is left out stays as it is. */
   setLoudness(userId, change) {
     this.#store.change(({ loudness }) => {
-      const { [userId]: before = AS_SENT, ...others } = loudness;
-      const after = { ...before, ...change };
-      const usual = after.volume === AS_SENT.volume && !after.silenced;
+      const { [userId]: before, ...others } = loudness;
+      const after = { ...AS_SENT, ...before, ...change };
+      const usual = Object.entries(AS_SENT).every(([name, value]) => after[name] === value);
       return { loudness: usual ? others : { ...others, [userId]: after } };
     });
     session.loudness.set(this.#store.state.loudness);
@@ -163,6 +220,10 @@ export class Call {
       participants: (participants) => this.#participantsChanged(participants),
       voices: (voices) => this.#set(voices),
       heard: (heard) => this.#set({ heard }),
+      videos: (videos) => this.#set({ videos }),
+      videoTracks: (videoTracks) => this.#set({ videoTracks }),
+      people: (people) => this.#set({ people }),
+      refused: () => this.#videoRefused(),
       ping: (ms) => this.#set({ ping: Math.round(ms) }),
       quality: (quality) => this.#set({ quality }),
       whole: (whole) => this.#set({ status: whole ? "connected" : "reconnecting" }),
@@ -186,6 +247,12 @@ export class Call {
     this.#on.moved(from, channelId);
   }
 
+  #videoRefused() {
+    if (!this.#sharing.sources.length) return;
+    this.#sharing.close();
+    this.#on.notice("You may not show video in this channel. Ask who runs the server for the permission.", { wrong: true });
+  }
+
   #ended(reason) {
     if (reason in ENDED) this.#fail("ended", ENDED[reason]);
     else if (reason === "left") this.leave();
@@ -196,6 +263,7 @@ export class Call {
   #reconnect() {
     this.#turn += 1;
     this.#stay = null;
+    this.#wishes = [];
     this.#set({ ...GONE, status: "reconnecting" });
     this.#connect(this.#turn, "reconnecting");
   }
@@ -209,27 +277,38 @@ export class Call {
   #close() {
     for (const each of [this.#stay, this.#microphone, this.#playback]) each?.close();
     this.#stay = this.#microphone = this.#playback = null;
+    this.#wishes = [];
+    this.#sharing.close();
   }
 
   #openPlayback() {
-    const playback = new Playback((soundBlocked) => playback === this.#playback && this.#set({ soundBlocked }));
+    const playback = new Playback({
+      blocked: (soundBlocked) => playback === this.#playback && this.#set({ soundBlocked }),
+      outputLost: () => this.#on.notice("What you listened with went away. The sound comes from the system's output now."),
+    });
+    playback.choose(this.#chosen.output);
     return playback;
+  }
+
+  get #chosen() {
+    return this.#store.state.devices;
   }
 
   /** Whether there is one now. `staying`: the call goes on without. */
   async #openMicrophone(turn, { staying = false } = {}) {
     try {
-      const microphone = await Microphone.open(() => this.#microphoneLost(microphone));
+      const microphone = await Microphone.open(this.#chosen.microphone, () => this.#microphoneLost(microphone));
       if (turn !== this.#turn) {
         microphone.close();
         return false;
       }
+      this.#microphone?.close();
       this.#microphone = microphone;
       microphone.muted = this.#isSilent;
       return true;
     } catch (error) {
       if (turn !== this.#turn) return false;
-      if (!(error instanceof MicrophoneProblem)) throw error;
+      if (!(error instanceof DeviceProblem)) throw error;
       if (staying) this.#set({ problem: { kind: "microphone", message: error.message } });
       else this.#fail("microphone", error.message);
       return false;
@@ -272,12 +351,15 @@ export class Call {
     const microphone = this.#microphone;
     const of = (userId) => this.#store.state.loudness[userId] ?? AS_SENT;
     return {
-      track: microphone?.track ?? null,
+      tracks: { microphone: microphone?.track ?? null, ...this.#sharing.tracks },
+      sources: this.#sharing.sources,
+      wishes: this.#wishes,
       level: microphone && !this.#isSilent ? microphone.level : 0,
       muted: muted || deafened,
       deafened,
       isSilenced: (userId) => of(userId).silenced,
       volumeOf: (userId) => (of(userId).silenced ? 0 : of(userId).volume),
+      screenVolumeOf: (userId) => of(userId).screen ?? AS_SENT.screen,
     };
   }
 
@@ -287,7 +369,18 @@ export class Call {
 }
 
 /** What goes with a stay. */
-const GONE = Object.freeze({ sessionId: null, ping: null, quality: null, speaking: {}, dominant: null, heard: {} });
+const GONE = Object.freeze({
+  sessionId: null,
+  ping: null,
+  quality: null,
+  speaking: {},
+  dominant: null,
+  heard: {},
+  watched: {},
+  videos: {},
+  videoTracks: [],
+  people: {},
+});
 
 /** From Wi-Fi to mobile and the like. `change` also comes when only the browser's guess of the speed changed. */
 function onOtherNetwork(react) {

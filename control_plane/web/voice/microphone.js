@@ -1,54 +1,22 @@
-/** One's own microphone: opening it, muting it, how loud it is, and what went wrong, in words. */
+/** One's own microphone: opening it, muting it, how loud it is. */
 
-const PROCESSING = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
-
-const WORDS = {
-  insecure: "Browsers give a microphone only to pages on HTTPS or localhost. You can still join and listen.",
-  denied: "The microphone is blocked for this page. Allow it in the address bar and try again, or join and listen.",
-  missing: "No microphone was found. Plug one in and try again, or join and listen.",
-  busy: "The microphone does not start: another program may be using it. Try again, or join and listen.",
-};
-
-const KINDS = {
-  NotAllowedError: "denied",
-  SecurityError: "denied",
-  NotFoundError: "missing",
-  OverconstrainedError: "missing",
-};
-
-/** `kind`: insecure, denied, missing or busy. */
-export class MicrophoneProblem extends Error {
-  constructor(kind) {
-    super(WORDS[kind]);
-    this.name = "MicrophoneProblem";
-    this.kind = kind;
-  }
-}
+import { onLost, openDevice } from "./devices.js";
 
 export class Microphone {
   #track;
   #context;
   #analyser;
   #samples;
-  #onlost;
-  #closed = false;
+  #forget;
 
-  /** Asks for the microphone. Throws `MicrophoneProblem`. `onlost` is called when the device goes away. */
-  static async open(onlost) {
-    if (!navigator.mediaDevices?.getUserMedia) throw new MicrophoneProblem("insecure");
-    try {
-      const stream = await navigator.mediaDevices.getUserMedia({ audio: PROCESSING });
-      return new Microphone(stream, onlost);
-    } catch (error) {
-      throw new MicrophoneProblem(KINDS[error.name] ?? "busy");
-    }
+  /** Asks for the microphone. Throws `DeviceProblem`. `onlost` is called when the device goes away. */
+  static async open(id, onlost) {
+    return new Microphone(await openDevice("microphone", id), onlost);
   }
 
   constructor(stream, onlost) {
     [this.#track] = stream.getAudioTracks();
-    this.#onlost = onlost;
-    this.#track.addEventListener("ended", this.#lost);
-    navigator.mediaDevices.addEventListener("devicechange", this.#look);
+    this.#forget = onLost(this.#track, onlost);
     this.#context = new AudioContext();
     this.#context.resume().catch(() => {}); // without it one's own ring does not light up; nothing else depends on it
     this.#analyser = new AnalyserNode(this.#context, { fftSize: 1024 });
@@ -78,21 +46,8 @@ export class Microphone {
   }
 
   close() {
-    this.#closed = true;
-    navigator.mediaDevices.removeEventListener("devicechange", this.#look);
+    this.#forget();
     this.#track.stop();
     this.#context.close().catch(() => {});
   }
-
-  #lost = () => {
-    if (!this.#closed) this.#onlost();
-  };
-
-  /** Not every browser ends the track of a device that is gone. */
-  #look = async () => {
-    const { deviceId, groupId } = this.#track.getSettings();
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    const isOurs = (each) => (groupId ? each.groupId === groupId : each.deviceId === deviceId) || !each.deviceId;
-    if (!devices.some((each) => each.kind === "audioinput" && isOurs(each))) this.#lost();
-  };
 }

@@ -1,14 +1,23 @@
 /** What one hears: each slot through a gain of its own, all of them into one output that the browser may keep shut until a click. */
 
+import { listDevices, onDevicesChange } from "./devices.js";
+
 const RAMP_S = 0.006; // time constant: three of them pass within one packet, and nothing clicks
+const SYSTEM_DEFAULT = ""; // what setSinkId takes for it
 const OPENS_MS = 800; // an output that is allowed to open does so sooner
+
+/** Whether one can choose where it is heard. */
+export const canChooseOutput = () => "setSinkId" in AudioContext.prototype;
 
 export class Playback {
   #context = new AudioContext({ latencyHint: "interactive" });
+  #output = SYSTEM_DEFAULT;
+  #forget;
   #timer;
 
-  /** `onblocked(blocked)`: whether a click is needed before anything can be heard. */
-  constructor(onblocked) {
+  /** `on`: blocked(boolean) whether a click is needed before anything can be heard, outputLost(). */
+  constructor({ blocked: onblocked, outputLost }) {
+    this.#forget = onDevicesChange(() => this.#look(outputLost));
     const look = () => onblocked(this.#context.state !== "running" && this.#context.state !== "closed");
     this.#timer = setTimeout(() => {
       look();
@@ -22,13 +31,28 @@ export class Playback {
     this.#context.resume().catch(() => {}); // `onblocked` tells what came of it
   }
 
+  /** Where it is heard, by the id of a device; where that is gone, wherever the system plays. */
+  async choose(id) {
+    this.#output = !id || id === "default" ? SYSTEM_DEFAULT : id;
+    await this.#context.setSinkId?.(this.#output).catch(() => (this.#output = SYSTEM_DEFAULT));
+  }
+
   play(track) {
     return new Player(this.#context, track);
   }
 
   close() {
     clearTimeout(this.#timer);
+    this.#forget();
     this.#context.close().catch(() => {});
+  }
+
+  async #look(outputLost) {
+    if (this.#output === SYSTEM_DEFAULT) return;
+    const { output } = await listDevices();
+    if (output.some(({ id }) => id === this.#output)) return;
+    await this.choose(SYSTEM_DEFAULT);
+    outputLost();
   }
 }
 

@@ -3,7 +3,7 @@
 const LOOK_MS = 2_000;
 
 /** From which figure on a call is fair, and from which poor: shares of 1, and seconds. */
-const LIMITS = {
+export const LIMITS = {
   concealed: [0.015, 0.06], // of what is heard; below that hardly anybody notices
   lostIn: [0.03, 0.1], // the error correction of Opus mends the smaller losses
   lostOut: [0.03, 0.1],
@@ -18,11 +18,17 @@ export class Quality {
   #timer;
   #before = NOTHING;
 
-  /** `stats()`: a promise of an RTCStatsReport. `onchange({grade, concealed, lostIn, lostOut, roundTrip})`; null: not known. */
-  constructor(stats, onchange) {
+  /**
+   * `stats()`: a promise of an RTCStatsReport. `on`: report(RTCStats[], figures) at every look, change(figures) when they are known:
+   * {grade, concealed, lostIn, lostOut, roundTrip}; null: not known.
+   */
+  constructor(stats, on) {
     this.#timer = setInterval(async () => {
       const report = await stats().catch(() => null); // the transport was just closed
-      if (report) this.#look([...report.values()], onchange);
+      if (!report) return;
+      const figures = this.#look([...report.values()]);
+      if (figures) on.change(figures);
+      on.report([...report.values()], figures);
     }, LOOK_MS);
   }
 
@@ -30,18 +36,19 @@ export class Quality {
     clearInterval(this.#timer);
   }
 
-  #look(report, onchange) {
+  /** null when a new transport counts anew. */
+  #look(report) {
     const now = totals(report);
     const before = this.#before;
     this.#before = now;
-    if (now.received < before.received || now.samples < before.samples) return; // a new transport counts anew
+    if (now.received < before.received || now.samples < before.samples) return null;
     const figures = {
       concealed: share(now.concealed - before.concealed, now.samples - before.samples),
       lostIn: share(now.lost - before.lost, now.lost - before.lost + now.received - before.received),
       lostOut: now.lostOut,
       roundTrip: now.roundTrip,
     };
-    onchange({ grade: gradeOf(figures), ...figures });
+    return { grade: gradeOf(figures), ...figures };
   }
 }
 
@@ -60,7 +67,7 @@ function totals(report) {
       sum.received += each.packetsReceived ?? 0;
       sum.lost += each.packetsLost ?? 0;
     } else if (each.type === "remote-inbound-rtp") {
-      sum.lostOut = each.fractionLost ?? null;
+      sum.lostOut = Math.max(sum.lostOut ?? 0, each.fractionLost ?? 0);
     } else if (each.type === "candidate-pair" && (each.id === pairId || (!pairId && each.nominated))) {
       sum.roundTrip = each.currentRoundTripTime ?? null;
     }
@@ -69,9 +76,10 @@ function totals(report) {
 }
 
 /** Fewer than nothing, or more than all, is what counting in two places gives. */
-const share = (part, whole) => (whole > 0 ? Math.min(1, Math.max(0, part / whole)) : 0);
+export const share = (part, whole) => (whole > 0 ? Math.min(1, Math.max(0, part / whole)) : 0);
 
-function gradeOf(figures) {
-  const worst = Object.entries(LIMITS).map(([name, limits]) => limits.filter((limit) => figures[name] >= limit).length);
-  return GRADES[Math.max(...worst)];
-}
+const gradeOf = (figures) =>
+  worst(Object.entries(LIMITS).map(([name, limits]) => limits.filter((limit) => figures[name] >= limit).length));
+
+/** Of levels (0 is good, 2 is poor) the grade as a whole. */
+export const worst = (levels) => GRADES[Math.max(0, ...levels)];

@@ -5,6 +5,7 @@
 
 const ANSWER_MS = 6_000; // a node that takes longer to answer is not well
 const MISSED_BEATS = 3;
+const NO_ANSWERS = new Set(["no_video"]); // refuses what was told, not what was asked
 
 /** The node said no. `code` is one of the refusals of proto/signalling.py. */
 export class Refused extends Error {
@@ -98,10 +99,11 @@ export class Signalling {
   }
 
   #refused(frame) {
+    if (NO_ANSWERS.has(frame.code)) return this.#on.frame(frame);
     const asked = this.#settle();
-    if (!asked) return;
+    if (!asked) return undefined;
     if (asked.answer !== "answer") this.#end();
-    asked.reject(new Refused(frame));
+    return asked.reject(new Refused(frame));
   }
 
   /** Missed beats are counted, not timed: in a hidden tab the browser itself beats late. */

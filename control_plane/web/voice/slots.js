@@ -10,9 +10,9 @@ const MOST_COMING = 8; // more than can happen within the longest jitter buffer
 const IDLE_LOOKS = 10; // a slot that is free, as far as one knows, is looked at only so often
 
 /** Whether RTP timestamp `a` is not before `b`, on their circle of 2³² (RFC 3550 §5.1). */
-const reached = (a, b) => ((a - b) | 0) >= 0;
+export const reached = (a, b) => ((a - b) | 0) >= 0;
 
-const newest = (sources) =>
+export const newest = (sources) =>
   sources.reduce((best, each) => (best === null || each.timestamp > best.timestamp ? each : best), null);
 
 export class Slots {

@@ -1,11 +1,14 @@
 /**
- * One peer connection: one microphone up, a fixed number of slots down, all on one transport.
+ * One peer connection: microphone, screen audio, camera and screen up, a fixed number of slots down, all on one transport.
  *
- * The offer is made once and covers the whole stay: the microphone's track may come, go and be replaced without another one. Only
- * an ICE restart offers again.
+ * The offer is made once and covers the whole stay: tracks may come, go and be replaced without another one. Only an ICE restart
+ * offers again.
  */
 
+import { CAMERA, SCREEN, addSender, restrictCodecs } from "./encodings.js";
+
 const AUDIO_SLOTS = 8; // as in proto/signalling.py
+export const VIDEO_SLOTS = 9; // as in proto/signalling.py
 const CONNECT_MS = 10_000;
 const RESTART_MS = 5_000; // the node is known to be there
 
@@ -19,17 +22,33 @@ export class TransportFailed extends Error {
 
 export class Transport {
   #connection;
-  #sender;
-  #slots = []; // {receiver, player}
+  #senders; // of sound: {microphone, screenSound}
+  #pictures; // {camera, screen}: PictureSender
+  #slots = []; // {transceiver, player}
+  #videos = []; // RTCRtpTransceiver
 
-  /** `playback`: where the slots are heard. `on`: state(connectionState). */
-  constructor(iceServers, track, playback, on) {
+  /**
+   * `tracks`: {microphone, screenSound, camera, screen}, null where there is none. `playback`: where the slots are heard.
+   * `on`: state(connectionState).
+   */
+  constructor(iceServers, tracks, playback, on) {
     const connection = new RTCPeerConnection({ iceServers: iceServers.map(clean), bundlePolicy: "max-bundle" });
+    const sending = (track) => connection.addTransceiver(track ?? "audio", { direction: "sendonly" }).sender;
     this.#connection = connection;
-    this.#sender = connection.addTransceiver(track ?? "audio", { direction: "sendonly" }).sender;
+    // The node takes the first sending line of a kind for the microphone or the camera, the second for the screen.
+    this.#senders = { microphone: sending(tracks.microphone), screenSound: sending(tracks.screenSound) };
     for (let slot = 0; slot < AUDIO_SLOTS; slot += 1) {
-      const { receiver } = connection.addTransceiver("audio", { direction: "recvonly" });
-      this.#slots.push({ receiver, player: playback.play(receiver.track) });
+      const transceiver = connection.addTransceiver("audio", { direction: "recvonly" });
+      this.#slots.push({ transceiver, player: playback.play(transceiver.receiver.track) });
+    }
+    this.#pictures = {
+      camera: addSender(connection, tracks.camera, CAMERA),
+      screen: addSender(connection, tracks.screen, SCREEN),
+    };
+    for (let slot = 0; slot < VIDEO_SLOTS; slot += 1) {
+      const transceiver = connection.addTransceiver("video", { direction: "recvonly" });
+      restrictCodecs(transceiver);
+      this.#videos.push(transceiver);
     }
     connection.addEventListener("connectionstatechange", () => on.state(connection.connectionState));
   }
@@ -38,9 +57,19 @@ export class Transport {
     return this.#connection.connectionState === "connected";
   }
 
-  /** By slot. */
+  /** Of the audio slots, by slot. */
   get receivers() {
-    return this.#slots.map(({ receiver }) => receiver);
+    return this.#slots.map(({ transceiver }) => transceiver.receiver);
+  }
+
+  /** Of the video slots, by slot. */
+  get videoReceivers() {
+    return this.#videos.map(({ receiver }) => receiver);
+  }
+
+  /** The m-lines of the slots, by slot: {audio, video}, as statistics name them. */
+  get mids() {
+    return { audio: this.#slots.map(({ transceiver }) => transceiver.mid), video: this.#videos.map(({ mid }) => mid) };
   }
 
   /**
@@ -60,12 +89,23 @@ export class Transport {
         await connection.setLocalDescription({ type: "rollback" });
       throw error;
     }
+    // Which codecs there are is known only now: what the node asked for before is asked again.
+    for (const each of Object.values(this.#pictures)) each.produce(null);
     await this.#becomesConnected(iceRestart ? RESTART_MS : CONNECT_MS);
   }
 
-  /** `null`: nothing is sent. */
-  async setTrack(track) {
-    await this.#sender.replaceTrack(track);
+  /** As in the constructor. What is the same goes on as it is. */
+  async setTracks(tracks) {
+    const sounds = Object.entries(this.#senders).map(
+      ([name, sender]) => sender.track !== tracks[name] && sender.replaceTrack(tracks[name]),
+    );
+    const pictures = Object.entries(this.#pictures).map(([name, sender]) => sender.setTrack(tracks[name]));
+    await Promise.all([...sounds, ...pictures]);
+  }
+
+  /** What the node wants of the camera or the screen: `{codec, encodings}` of a `Produce`. */
+  produce(source, wanted) {
+    this.#pictures[source]?.produce(wanted);
   }
 
   setLoudness(slot, loudness) {

@@ -79,6 +79,8 @@ pub(crate) struct Finding {
     pub rate: Bitrate,
     /// The rate the probe was to have.
     pub probed: Bitrate,
+    /// It arrived slower than it left: the path was full, if only while the probe was on it.
+    pub filled: bool,
 }
 
 impl Clusters {
@@ -142,8 +144,9 @@ impl Cluster {
         if came > left.scale(SQUEEZED) {
             return None;
         }
-        let found = if came < left.scale(FILLED) { came.scale(FREE) } else { came.min(left) };
-        Some(Finding { rate: found, probed: rate })
+        let filled = came < left.scale(FILLED);
+        let found = if filled { came.scale(FREE) } else { came.min(left) };
+        Some(Finding { rate: found, probed: rate, filled })
     }
 }
 

@@ -86,6 +86,9 @@ impl Delay {
         if let Some(variation) = self.groups.push(sent, arrival) {
             self.vary(variation);
         }
+        if self.groups.jumped() {
+            *self = Self { groups: std::mem::take(&mut self.groups), threshold: self.threshold, ..Self::new() };
+        }
     }
 
     pub fn usage(&self) -> Usage {

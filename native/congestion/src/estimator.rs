@@ -44,9 +44,10 @@ pub struct Estimator {
     rtt: Option<Duration>,
     /// Of the last feedback, in ticks, and its reference time unwrapped.
     reference: Option<i64>,
-    /// When the last feedback came, or the first packet went out after all before were acknowledged.
-    heard: Option<Instant>,
-    backed_off: Option<Instant>,
+    /// When the first packet went out since the last feedback, or since silence took the estimate down.
+    unheard: Option<Instant>,
+    /// Silence has taken the estimate down since the last feedback.
+    backed_off: bool,
     target: Bitrate,
 }
 
@@ -66,8 +67,8 @@ impl Estimator {
             useful: Bitrate::ZERO,
             rtt: None,
             reference: None,
-            heard: None,
-            backed_off: None,
+            unheard: None,
+            backed_off: false,
             target: START,
         }
     }
@@ -79,7 +80,7 @@ impl Estimator {
     /// A packet of `size` bytes goes out, as part of a probe or not. Gives its transport-wide sequence number.
     pub fn sent(&mut self, now: Instant, size: usize, probe: Option<ProbeId>) -> u16 {
         self.limited.sent(size);
-        self.heard.get_or_insert(now);
+        self.unheard.get_or_insert(now);
         self.history.push(self.micros(now), size, probe.map_or(0, ProbeId::number))
     }
 
@@ -113,8 +114,7 @@ impl Estimator {
             newest = newest.max(Some(sent.at));
         }
         self.loss.count(expected, lost);
-        self.heard = (self.history.next() != 0).then_some(now);
-        self.backed_off = None;
+        (self.unheard, self.backed_off) = (None, false);
         if let Some(newest) = newest {
             self.measure_rtt(Duration::from_micros((sent_now - newest).max(0) as u64));
             self.judge(now);
@@ -149,7 +149,9 @@ impl Estimator {
         };
         self.control.update(now, measured, MOST);
         if let Some(finding) = self.prober.clusters.finding() {
-            if finding.rate > self.control.rate() && measured.usage != Usage::Over {
+            // What a train gets of a full path is more than a flow's share: it counts while nothing else is known.
+            let fits = !finding.filled || measured.limited || self.prober.starts(now);
+            if fits && finding.rate > self.control.rate() && measured.usage != Usage::Over {
                 self.control.raise(now, finding.rate);
                 self.loss.proven(finding.rate);
             }
@@ -165,7 +167,7 @@ impl Estimator {
     pub fn reported(&mut self, now: Instant, fraction_lost: u8, rtt: Duration) {
         self.measure_rtt(rtt);
         if self.reference.is_none() {
-            self.heard = None;
+            (self.unheard, self.backed_off) = (None, false);
             self.loss.judge(now, f64::from(fraction_lost) / 256.0, self.control.rate(), self.target);
             if let Some(remb) = self.remb(now) {
                 // The receiver estimates by itself.
@@ -192,7 +194,7 @@ impl Estimator {
         self.useful = useful;
         if grew {
             let situation = self.situation(now);
-            self.prober.wanted(&situation);
+            self.prober.wanted(now, &situation);
         }
     }
 
@@ -212,7 +214,7 @@ impl Estimator {
         if self.silent_until().is_some_and(|due| due <= now) {
             let rate = self.control.rate().min(self.target).scale(SILENCE_BACK).max(LEAST);
             self.control.set(now, rate);
-            self.backed_off = Some(now);
+            (self.unheard, self.backed_off) = (None, true);
         }
         self.settle(now);
         let remb = self.remb.map(|(at, _)| at + REMB_AGE);
@@ -221,9 +223,8 @@ impl Estimator {
 
     /// When silence takes the estimate down next.
     fn silent_until(&self) -> Option<Instant> {
-        let heard = self.heard?;
-        let first = heard + SILENCE + self.rtt.unwrap_or(RTT);
-        Some(self.backed_off.map_or(first, |at| at + SILENCE_STEP))
+        let wait = if self.backed_off { SILENCE_STEP } else { SILENCE + self.rtt.unwrap_or(RTT) };
+        self.unheard.map(|since| since + wait)
     }
 
     /// A probe that should begin now. Ask when no other is being sent.
@@ -233,7 +234,7 @@ impl Estimator {
     }
 
     fn situation(&self, now: Instant) -> Situation {
-        let calm = self.delay.usage() == Usage::Normal && !self.loss.is_high() && self.backed_off.is_none();
+        let calm = self.delay.usage() == Usage::Normal && !self.loss.is_high() && !self.backed_off;
         Situation {
             target: self.target,
             useful: self.useful,
@@ -249,8 +250,10 @@ impl Estimator {
         let before = self.target;
         let remb = self.remb(now).unwrap_or(MOST);
         self.target = self.control.rate().min(self.loss.limit()).min(remb).clamp(LEAST, MOST);
-        if self.target < before {
-            self.prober.fell(now, before, self.target);
+        if self.control.refuted() {
+            self.prober.refuted();
+        } else if self.target < before {
+            self.prober.fell(now, before, self.target, self.backed_off);
         }
     }
 }

@@ -10,8 +10,8 @@ const LONGEST: i64 = 100_000;
 /// A jump of this much between two groups is a receiver's clock that was set, not a queue; in microseconds.
 const JUMP: i64 = 10_000_000;
 
-/// So many groups in a row that arrive before the one sent earlier are such a jump, too.
-const BACKWARDS: u32 = 3;
+/// So is arriving this much before the group sent earlier, which no reordering does; in microseconds.
+const BACKWARDS: i64 = 100_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Group {
@@ -37,10 +37,15 @@ pub(crate) struct Variation {
 pub(crate) struct Groups {
     previous: Option<Group>,
     current: Option<Group>,
-    backwards: u32,
+    jumped: bool,
 }
 
 impl Groups {
+    /// The receiver's clock was set since the last call: what was measured before says nothing about what comes.
+    pub fn jumped(&mut self) -> bool {
+        std::mem::take(&mut self.jumped)
+    }
+
     /// A packet that was sent and arrived at these times, each in a clock of its own. Gives the variation between the two
     /// groups before, when it begins a third.
     pub fn push(&mut self, sent: i64, arrival: i64) -> Option<Variation> {
@@ -62,9 +67,8 @@ impl Groups {
         let before = before?;
         let departure = done.last_sent - before.last_sent;
         let passed = done.last_arrival - before.last_arrival;
-        self.backwards = if passed < 0 { self.backwards + 1 } else { 0 };
-        if (passed - departure).abs() > JUMP || self.backwards >= BACKWARDS {
-            *self = Self::default();
+        if (passed - departure).abs() > JUMP || passed < -BACKWARDS {
+            *self = Self { jumped: true, ..Self::default() };
             return None;
         }
         (passed >= 0).then_some(Variation { departure, arrival: passed, arrived: done.last_arrival })

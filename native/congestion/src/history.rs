@@ -82,11 +82,6 @@ impl History {
         entry.size |= LOST;
         new
     }
-
-    /// The number of the next packet.
-    pub fn next(&self) -> u16 {
-        self.next
-    }
 }
 
 #[cfg(test)]
@@ -110,9 +105,9 @@ mod tests {
         for at in 0..70_000 {
             history.push(at << 20, 1 << 20, 0);
         }
-        assert_eq!(history.next(), (70_000 % 65536) as u16);
-        assert_eq!(history.arrived(history.next()), None);
-        let oldest = history.next().wrapping_sub(HISTORY as u16);
+        assert_eq!(history.next, (70_000 % 65536) as u16);
+        assert_eq!(history.arrived(history.next), None);
+        let oldest = history.next.wrapping_sub(HISTORY as u16);
         assert_eq!(history.arrived(oldest.wrapping_sub(1)), None);
         assert_eq!(history.arrived(oldest).unwrap().at, (70_000 - HISTORY as i64) << 20);
     }

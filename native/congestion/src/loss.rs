@@ -45,7 +45,17 @@ pub(crate) struct Loss {
 
 impl Loss {
     pub fn new(now: Instant) -> Self {
-        Self { limit: None, expected: 0, lost: 0, since: now, grew: now, share: 0.0, began: None, mean: 0.0, foreign: 0.0 }
+        Self {
+            limit: None,
+            expected: 0,
+            lost: 0,
+            since: now,
+            grew: now,
+            share: 0.0,
+            began: None,
+            mean: 0.0,
+            foreign: 0.0,
+        }
     }
 
     /// Packets of which a feedback told for the first time, and how many of them are missing.

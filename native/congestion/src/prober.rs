@@ -7,6 +7,8 @@ use crate::{Bitrate, Probe, ProbeId};
 
 /// The first two probes, of the rate at the start.
 const FIRST: [f64; 2] = [3.0, 6.0];
+/// How long they and those that follow them tell more than anything else.
+const START: Duration = Duration::from_secs(2);
 /// The next, of what the last one found.
 const FURTHER: f64 = 2.0;
 /// A probe that found this share of its rate has not met the path's end.
@@ -25,8 +27,8 @@ const PACKETS: usize = 5;
 const GAP: Duration = Duration::from_millis(20);
 /// A result is waited for this long, beside the round trip.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A fall below this share of the rate before is a big drop, and is probed for once the path is calm, from so long after it
-/// on, and no more after that long.
+/// A fall below this share of the rate before is a big drop, and is probed for once the path is calm, so long after its last
+/// step; steps within that long are one drop.
 const BIG_DROP: f64 = 0.66;
 const CALM: Duration = Duration::from_millis(500);
 const FORGET: Duration = Duration::from_secs(15);
@@ -37,7 +39,11 @@ const RECOVERY: f64 = 0.85;
 #[derive(Clone, Copy, Debug)]
 struct Drop {
     before: Bitrate,
+    begun: Instant,
+    /// Its last step.
     at: Instant,
+    /// Silence made it.
+    silent: bool,
 }
 
 /// What the prober goes by.
@@ -67,7 +73,8 @@ pub(crate) struct Prober {
     /// When the last went, and its rate.
     last: Option<(Instant, Bitrate)>,
     drop: Option<Drop>,
-    started: bool,
+    /// When the first probes were asked for.
+    started: Option<Instant>,
 }
 
 impl Prober {
@@ -79,7 +86,7 @@ impl Prober {
             next: None,
             last: None,
             drop: None,
-            started: false,
+            started: None,
         }
     }
 
@@ -88,15 +95,20 @@ impl Prober {
     }
 
     /// More is wanted than the target: the first probes, or one right now instead of within [`PERIOD`].
-    pub fn wanted(&mut self, situation: &Situation) {
-        if self.started {
+    pub fn wanted(&mut self, now: Instant, situation: &Situation) {
+        if self.started.is_some() {
             self.ask(situation.target.scale(FURTHER), situation);
         } else {
-            self.started = true;
+            self.started = Some(now);
             let ceiling = Self::ceiling(situation);
             let [first, second] = FIRST.map(|factor| situation.target.scale(factor).min(ceiling));
             self.waiting = [Some(first), (second > first).then_some(second)];
         }
+    }
+
+    /// The first probes may still be telling.
+    pub fn starts(&self, now: Instant) -> bool {
+        self.started.is_some_and(|at| now.saturating_duration_since(at) < START)
     }
 
     fn ask(&mut self, rate: Bitrate, situation: &Situation) {
@@ -106,13 +118,19 @@ impl Prober {
         }
     }
 
-    /// The target fell from `before`.
-    pub fn fell(&mut self, now: Instant, before: Bitrate, target: Bitrate) {
+    /// The target fell from `before`, perhaps for lack of feedback.
+    pub fn fell(&mut self, now: Instant, before: Bitrate, target: Bitrate, silent: bool) {
         self.waiting = [None; 2];
-        let recent = self.drop.filter(|drop| now.saturating_duration_since(drop.at) < FORGET);
-        // Steps that follow each other are one drop.
-        let before = recent.map_or(before, |drop| drop.before.max(before));
-        self.drop = (target < before.scale(BIG_DROP)).then_some(Drop { before, at: now });
+        // Steps that follow each other are one drop, as long as what was before it still says something.
+        let recent = self.drop.filter(|drop| now.saturating_duration_since(drop.begun) < FORGET);
+        let silent = silent || recent.is_some_and(|drop| drop.silent);
+        let (before, begun) = recent.map_or((before, now), |drop| (drop.before.max(before), drop.begun));
+        self.drop = Some(Drop { before, begun, at: now, silent }).filter(|drop| target < drop.before);
+    }
+
+    /// What the last probe found was wrong: what was before a drop holds no more.
+    pub fn refuted(&mut self) {
+        (self.drop, self.waiting) = (None, [None; 2]);
     }
 
     /// A probe has found something.
@@ -148,15 +166,16 @@ impl Prober {
         if since.is_some_and(|since| since < PATIENCE + situation.rtt) {
             return;
         }
-        if let Some(drop) = self.drop {
-            let passed = now.saturating_duration_since(drop.at);
-            if passed >= CALM + situation.rtt {
-                self.drop = None;
-                self.ask(drop.before.scale(RECOVERY), situation);
-                return;
-            }
+        let calm = |drop: &mut Drop| now.saturating_duration_since(drop.at) >= CALM + situation.rtt;
+        let big = self.drop.is_some_and(|drop| situation.target < drop.before.scale(BIG_DROP));
+        // A flow that fills its share sees by itself what there is; a probe would take from others what they have just got.
+        let blind = |drop: &mut Drop| drop.silent || situation.limited;
+        if let Some(drop) = self.drop.take_if(|drop| big && blind(drop) && calm(drop)) {
+            self.ask(drop.before.scale(RECOVERY), situation);
+            return;
         }
-        if self.started && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD) {
+        if self.started.is_some() && (situation.limited || situation.seeks) && since.is_none_or(|since| since >= PERIOD)
+        {
             self.ask(situation.target.scale(FURTHER), situation);
         }
     }

@@ -32,6 +32,8 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(3);
 /// A queue of this many milliseconds or less has gone.
 const GONE: f64 = 15.0;
 
+/// Above what was known by this factor, see [`RateControl::seeks`].
+const WIDER: f64 = 1.3;
 /// An over-use so soon after a probe raised the rate says that the probe was wrong, not that the rate before it was.
 const DOUBT: Duration = Duration::from_secs(2);
 
@@ -41,6 +43,8 @@ struct Capacity {
     /// Mean and variance, in kilobits a second; the variance relative to the mean. Forgetting as in §5.5 (0.95).
     mean: Option<f64>,
     variance: f64,
+    /// What the mean was, when it holds no more.
+    known: Option<Bitrate>,
 }
 
 impl Capacity {
@@ -64,7 +68,8 @@ impl Capacity {
     }
 
     fn forget(&mut self) {
-        *self = Self { mean: None, variance: Self::VARIANCE.0 };
+        let known = self.mean.map(|mean| Bitrate((mean * 1000.0) as u64));
+        *self = Self { mean: None, variance: Self::VARIANCE.0, known: known.or(self.known) };
     }
 }
 
@@ -100,20 +105,36 @@ pub(crate) struct RateControl {
     draining: Option<(Instant, Bitrate)>,
     /// When a probe raised the rate, and from what.
     raised: Option<(Instant, Bitrate)>,
+    refuted: bool,
 }
 
 impl RateControl {
     pub fn new(now: Instant, rate: Bitrate) -> Self {
-        Self { rate, updated: now, decreased: None, capacity: Capacity::default(), holding: false, draining: None, raised: None }
+        Self {
+            rate,
+            updated: now,
+            decreased: None,
+            capacity: Capacity::default(),
+            holding: false,
+            draining: None,
+            raised: None,
+            refuted: false,
+        }
     }
 
     pub fn rate(&self) -> Bitrate {
         self.rate
     }
 
-    /// It is not known what the path carries, or more arrives than it was known for.
+    /// So much more is allowed than the path was known to carry that it must have become wider, not only another flow have let
+    /// go of a little.
     pub fn seeks(&self) -> bool {
-        self.capacity.mean.is_none()
+        self.capacity.mean.is_none() && self.capacity.known.is_some_and(|known| self.rate > known.scale(WIDER))
+    }
+
+    /// An over-use has come so soon after a probe that the probe was wrong; told once.
+    pub fn refuted(&mut self) -> bool {
+        std::mem::take(&mut self.refuted)
     }
 
     /// A probe has found more.
@@ -200,6 +221,7 @@ impl RateControl {
         self.draining = narrower.map(|arriving| (until, arriving.scale(BACK)));
         let lower = narrower.map_or(lower, |arriving| arriving.scale(DRAIN));
         let raised = self.raised.take().filter(|(at, _)| now.saturating_duration_since(*at) < DOUBT);
+        self.refuted = raised.is_some();
         let before = raised.map_or(Bitrate::ZERO, |(_, before)| before.scale(BACK));
         let floor = if measured.limited { self.rate.scale(LIMITED_BACK) } else { Bitrate::ZERO };
         self.rate = lower.max(floor).max(before).min(self.rate);

@@ -144,6 +144,45 @@ pub enum Note {
         /// As whom.
         csrc: u32,
     },
+    /// A camera or screen of one of them is shared now, or is not any more.
+    Show {
+        /// Where.
+        room: RoomId,
+        /// Which.
+        csrc: u32,
+        /// How many it has.
+        encodings: u8,
+        /// It is a screen.
+        screen: bool,
+        /// Which of both.
+        live: bool,
+    },
+    /// From the home: the same, of another worker's.
+    Shown {
+        /// Where.
+        room: RoomId,
+        /// Which.
+        csrc: u32,
+        /// Whose peer shares it.
+        worker: WorkerId,
+        /// How many it has.
+        encodings: u8,
+        /// It is a screen.
+        screen: bool,
+        /// Which of both.
+        live: bool,
+    },
+    /// To the worker of a camera or screen: what of it is wanted.
+    Want {
+        /// Where.
+        room: RoomId,
+        /// Which.
+        csrc: u32,
+        /// Bit i: encoding i.
+        wanted: u8,
+        /// The same: a key frame.
+        keys: u8,
+    },
     /// It has fallen silent. Packets of before may still be on their way: the note can overtake them.
     Release {
         /// Where.

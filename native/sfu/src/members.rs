@@ -199,6 +199,7 @@ impl Sfu {
         let room = &self.rooms[room_key];
         if room.is_empty() {
             self.room_keys.remove(&room.id);
+            self.forget_tracks(room_key, out);
             self.rooms.remove(room_key);
             return;
         }

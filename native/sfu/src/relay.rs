@@ -9,6 +9,9 @@ const HEAD: usize = 44;
 /// The most bytes one relayed packet takes.
 pub const MAX_RELAY: usize = HEAD + MAX_DATAGRAM;
 
+/// The first byte of what is a packet of video instead.
+pub(crate) const VIDEO: u8 = 128;
+
 mod flag {
     /// From a room's home; else on its way there.
     pub(super) const FORWARD: u8 = 1;

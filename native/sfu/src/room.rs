@@ -9,6 +9,7 @@ use slotmap::SlotMap;
 
 use crate::history::History;
 use crate::timeline::Timeline;
+use crate::video::workers::Shown;
 use crate::voice::Voice;
 use crate::{PeerKey, RoomId, TrackKey, VoiceKey, WorkerId, WorkerSet};
 
@@ -60,6 +61,8 @@ pub(crate) struct Room {
     pub(crate) guests: usize,
     /// Cameras and screens of its members.
     pub(crate) tracks: Vec<TrackKey>,
+    /// Everything that is shared, known at home.
+    pub(crate) shown: Vec<Shown>,
     /// Members that may ask for packets again.
     pub(crate) repairable: usize,
     /// A timer for its silence is set.
@@ -80,6 +83,7 @@ impl Room {
             replicas: WorkerSet::default(),
             guests: 0,
             tracks: Vec::new(),
+            shown: Vec::new(),
             repairable: 0,
             silencing: false,
             watched: false,
@@ -185,6 +189,6 @@ impl Room {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.replicas.is_empty() && self.guests == 0
+        self.members.is_empty() && self.replicas.is_empty() && self.guests == 0 && self.shown.is_empty()
     }
 }

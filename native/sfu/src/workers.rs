@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use crate::drops::Drop;
 use crate::forward::Spoken;
-use crate::relay::Relayed;
+use crate::relay::{Relayed, VIDEO};
 use crate::room::Room;
 use crate::sfu::Sfu;
+use crate::video::workers::Shown;
 use crate::voice::Voice;
 use crate::{Note, Output, RoomId, RoomKey, WorkerId};
 
@@ -15,6 +16,7 @@ impl Sfu {
     /// A packet that another worker relayed to us.
     pub fn relayed(&mut self, now: Instant, bytes: &[u8], out: &mut impl Output) {
         let handled = match Relayed::read(bytes) {
+            _ if bytes.first().is_some_and(|first| *first & VIDEO != 0) => self.video_relayed(now, bytes, out),
             Some(relayed) if relayed.forward => self.forwarded(now, &relayed, out),
             Some(relayed) => self.came_home(now, &relayed, out),
             None => Err(Drop::Malformed),
@@ -44,6 +46,7 @@ impl Sfu {
             Note::Subscribe { room } => {
                 let key = self.home_room(room);
                 self.rooms[key].replicas.insert(from);
+                self.show_all(key, from, out);
             }
             Note::Unsubscribe { room } => {
                 if let Some(key) = self.room_keys.get(&room).copied() {
@@ -68,6 +71,19 @@ impl Sfu {
                     self.close_room(now, key, out);
                 }
             }
+            Note::Show { room, csrc, encodings, screen, live } => {
+                let key = self.home_room(room);
+                let shown = Shown { csrc, worker: from, encodings, screen };
+                self.shown(key, shown, live, out);
+                self.show(now, key, shown, live, out);
+                self.close_room(now, key, out);
+            }
+            Note::Shown { room, csrc, worker, encodings, screen, live } => {
+                if let Some(key) = self.room_keys.get(&room).copied() {
+                    self.show(now, key, Shown { csrc, worker, encodings, screen }, live, out);
+                }
+            }
+            Note::Want { room, csrc, wanted, keys } => self.wanted_elsewhere(now, room, csrc, from, wanted, keys),
             Note::Release { room, peer, csrc, generation, last } => {
                 if let Some(voice) = self.guests.get(&(room, peer, csrc)).copied() {
                     self.voices[voice].fell_silent(generation, last);
@@ -100,6 +116,7 @@ impl Sfu {
         }
         let rooms: Vec<_> = self.rooms.iter().map(|(key, room)| (key, room.id, room.home)).collect();
         for (key, room, home) in rooms {
+            self.lost_videos(key, worker, out);
             if home == self.settings.worker {
                 self.noted(now, worker, Note::Unsubscribe { room }, out);
             } else if home == worker {
@@ -112,6 +129,7 @@ impl Sfu {
                     for source in peer.sources() {
                         out.note(home, Note::Enter { room, peer: peer.id, csrc: source.csrc() });
                     }
+                    self.announce_all(member, out);
                 }
             }
         }

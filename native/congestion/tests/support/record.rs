@@ -60,12 +60,12 @@ impl Record {
     }
 
     /// From `from` seconds on: how long until what arrives in half a second reaches this rate.
-    pub fn reaches(&self, flow: usize, rate: Bitrate, from: u64) -> Option<Duration> {
+    pub fn reaches(&self, flow: Option<usize>, rate: Bitrate, from: u64) -> Option<Duration> {
         let from = Duration::from_secs(from);
         let last = self.packets.last()?.at;
         let mut at = from;
         while at + 500 * MS <= last {
-            let bytes = self.between(Some(flow), at, at + 500 * MS).map(|packet| packet.len).sum();
+            let bytes = self.between(flow, at, at + 500 * MS).map(|packet| packet.len).sum();
             if Bitrate::over(bytes, 500 * MS) >= rate {
                 return Some(at + 500 * MS - from);
             }

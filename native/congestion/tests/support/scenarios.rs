@@ -17,6 +17,34 @@ const DELAY: Duration = Duration::from_millis(50);
 const QUEUE: Duration = Duration::from_millis(300);
 const MOST: Bitrate = Bitrate::kbps(3000);
 
+/// A name for people, one for files, the flow whose use of the capacity counts (all that go forward: None), and how to run it.
+pub type Scenario = (&'static str, &'static str, Option<usize>, fn() -> Outcome);
+
+/// All of them, at their full length.
+pub const SCENARIOS: &[Scenario] = &[
+    ("5.1 variable capacity", "variable", None, variable_capacity_single_flow),
+    ("5.1 with jitter up to 30 ms", "jitter", None, variable_capacity_with_jitter),
+    ("5.2 variable capacity, 2 flows", "variable-two", None, variable_capacity_two_flows),
+    ("5.3 congested feedback", "feedback", Some(0), congested_feedback),
+    ("5.4 3 competing media flows", "competing", None, competing_media),
+    ("5.5 round-trip time fairness, 5 flows", "fairness", None, || round_trip_fairness(300)),
+    ("5.6 long TCP (CUBIC), queue 300 ms", "cubic", Some(0), || long_tcp(QUEUE, Algorithm::Cubic)),
+    ("5.6 long TCP (Reno), queue 300 ms", "reno", Some(0), || long_tcp(QUEUE, Algorithm::Reno)),
+    ("5.6 long TCP (CUBIC), queue 1 s", "cubic-long", Some(0), || long_tcp(SECOND, Algorithm::Cubic)),
+    ("5.7 10 short TCP flows, 2 media", "short", None, || short_tcp(300)),
+    ("5.8 pause and resume", "pause", None, pause_and_resume),
+    ("bufferbloat: queue 1 s", "bufferbloat", None, bufferbloat),
+    ("loss 2 %", "loss-2", None, || random_loss(Loss::Uniform(0.02))),
+    ("loss 5 %", "loss-5", None, || random_loss(Loss::Uniform(0.05))),
+    ("loss 10 %", "loss-10", None, || random_loss(Loss::Uniform(0.10))),
+    ("loss 5 % in bursts of 5", "loss-bursts", None, || random_loss(Loss::bursts(0.05, 5.0))),
+    ("simulcast layers", "layers", None, layers),
+    ("application-limited", "limited", None, application_limited),
+    ("outage of 4 s", "outage", None, outage),
+    ("start on 2.5 Mb/s", "start-2500", None, || start(2500, 30)),
+    ("start on 10 Mb/s", "start-10000", None, || start(10_000, 30)),
+];
+
 /// A run, and what the forward bottleneck carried when: (seconds, kb/s).
 pub struct Outcome {
     pub record: Record,
@@ -35,6 +63,22 @@ impl Outcome {
     /// Share of the forward capacity that all flows, or one, used.
     pub fn utilisation(&self, flow: Option<usize>, from: u64, to: u64) -> f64 {
         self.record.rate(flow, from, to).0 as f64 * (to - from) as f64 / self.capacity(from, to)
+    }
+
+    /// After each change of the capacity: its time, and how long until three quarters of it are used where it grew (with TCP
+    /// and backward flows counted), or no packet waits for more than 100 ms where it fell. None: not before the next change.
+    pub fn recoveries(&self, flow: Option<usize>) -> Vec<(u64, Option<Duration>)> {
+        let changes = self.capacity.windows(2).map(|pair| (pair[0].1, pair[1]));
+        let recovered = changes.map(|(before, (at, kbps))| {
+            let recovered = if kbps > before {
+                self.record.reaches(flow, Bitrate::kbps(kbps).scale(0.75), at)
+            } else {
+                self.record.calms(100 * MS, at)
+            };
+            let next = self.capacity.iter().map(|(at, _)| *at).find(|next| *next > at).unwrap_or(self.seconds);
+            (at, recovered.filter(|recovered| *recovered <= Duration::from_secs(next - at)))
+        });
+        recovered.collect()
     }
 
     pub fn p95(&self, from: u64, to: u64) -> Duration {
@@ -97,13 +141,13 @@ pub fn competing_media() -> Outcome {
 }
 
 /// §5.5. 4 Mb/s, five flows with delays of their own that begin 10 s apart.
-pub fn round_trip_fairness() -> Outcome {
+pub fn round_trip_fairness(seconds: u64) -> Outcome {
     let capacity = [(0, 4000)];
     let mut world = World::new(55, bottleneck(&capacity, 4000, QUEUE), wire());
     for (delay, start) in [10, 25, 50, 100, 150].into_iter().zip(0..) {
         world.media(delay * MS, Setup { start: 10 * start * SECOND, ..Setup::adaptive(MOST) });
     }
-    run(world, &capacity, 300)
+    run(world, &capacity, seconds)
 }
 
 /// §5.6. 2 Mb/s; flow 1 is a TCP flow from the beginning, media begins 5 s later.
@@ -117,7 +161,7 @@ pub fn long_tcp(queue: Duration, algorithm: Algorithm) -> Outcome {
 }
 
 /// §5.7. 2 Mb/s, two media flows, and ten transfers of 100 to 1000 kB at times of their own.
-pub fn short_tcp() -> Outcome {
+pub fn short_tcp(seconds: u64) -> Outcome {
     let capacity = [(0, 2000)];
     let mut world = World::new(57, bottleneck(&capacity, 2000, QUEUE), wire());
     world.media(DELAY, Setup { start: 5 * SECOND, ..Setup::adaptive(MOST) });
@@ -129,7 +173,7 @@ pub fn short_tcp() -> Outcome {
         let transfer = Transfer { start, end: Duration::MAX, bytes, algorithm: Algorithm::Cubic };
         world.tcp(DELAY, transfer);
     }
-    run(world, &capacity, 300)
+    run(world, &capacity, seconds)
 }
 
 /// §5.8. 3.5 Mb/s, three flows, of which the first pauses from 40 s to 60 s.

@@ -123,7 +123,8 @@ impl Tcp {
         let rtt = self.rtt.map_or(sample, |rtt| (7 * rtt + sample) / 8);
         (self.rtt, self.heard) = (Some(rtt), port.now);
         self.grow(port.now, rtt);
-        let lost: Vec<u32> = self.flight.range(..number.saturating_sub(REORDERING - 1)).map(|(each, _)| *each).collect();
+        let lost: Vec<u32> =
+            self.flight.range(..number.saturating_sub(REORDERING - 1)).map(|(each, _)| *each).collect();
         for each in &lost {
             self.flight.remove(each);
             self.left += SEGMENT;

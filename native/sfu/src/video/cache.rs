@@ -110,6 +110,11 @@ pub(crate) fn pack<'a>(out: &mut [u8], elements: impl Iterator<Item = (Passed, &
     at
 }
 
+/// The dependency descriptor among elements that were packed.
+pub(crate) fn descriptor(elements: &[u8]) -> Option<&[u8]> {
+    Elements(elements).find(|(kind, _)| *kind == Passed::DependencyDescriptor).map(|(_, value)| value)
+}
+
 /// A ring by packet index, which grows until it holds `KEPT_FOR`.
 #[derive(Default)]
 pub(crate) struct Cache {

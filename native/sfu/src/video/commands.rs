@@ -6,7 +6,7 @@ use super::allocation::MAX_VIDEO_SLOTS;
 use super::flow::tell;
 use super::track::{Origin, Track};
 use crate::sfu::{Sfu, Timer};
-use crate::{Output, PeerId, PeerKey, RoomKey, TrackKey, Wish};
+use crate::{Note, Output, PeerId, PeerKey, RoomKey, TrackKey, Wish, WorkerId};
 
 impl Sfu {
     /// What a peer wishes to see: the whole set. Wishes for slots that it does not have are ignored, and so are unknown
@@ -51,13 +51,14 @@ impl Sfu {
             let track = published.track;
             if before != live {
                 self.tracks[track].live = live;
+                self.announce(room, track, live, out);
                 self.seat_all(now, room, track, out);
             }
         }
     }
 
     /// Whoever in the room wishes to see the track sees it, or sees it no more.
-    fn seat_all(&mut self, now: Instant, room: RoomKey, track: TrackKey, out: &mut impl Output) {
+    pub(crate) fn seat_all(&mut self, now: Instant, room: RoomKey, track: TrackKey, out: &mut impl Output) {
         let Some(csrc) = self.tracks.get(track).map(|track| track.csrc) else { return };
         for index in 0..self.rooms[room].members.len() {
             let member = self.rooms[room].members[index];
@@ -141,6 +142,7 @@ impl Sfu {
         }
         for track in entered {
             if self.tracks.get(track).is_some_and(|track| track.live) {
+                self.announce(room, track, true, out);
                 self.seat_all(now, room, track, out);
             }
         }
@@ -159,13 +161,59 @@ impl Sfu {
         let places = self.peers[key].upstream.as_deref().map_or(0, |upstream| upstream.published.len());
         for place in 0..places {
             let Some(upstream) = self.peers[key].upstream.as_deref() else { return };
-            let track = upstream.published[place].track;
-            let watchers = self.tracks.get_mut(track).map(|track| std::mem::take(&mut track.watchers));
-            for (watcher, slot) in watchers.into_iter().flatten() {
-                self.unseat(watcher, usize::from(slot), out);
+            let (track, live) = (upstream.published[place].track, upstream.published[place].live);
+            if live {
+                self.announce(room, track, false, out);
             }
-            self.rooms[room].tracks.retain(|each| *each != track);
-            self.tracks.remove(track);
+            self.forget_track(room, track, out);
+        }
+    }
+
+    /// A track is gone, and nobody sees it any more.
+    pub(crate) fn forget_track(&mut self, room: RoomKey, key: TrackKey, out: &mut impl Output) {
+        let watchers = self.tracks.get_mut(key).map(|track| std::mem::take(&mut track.watchers));
+        for (watcher, slot) in watchers.into_iter().flatten() {
+            self.unseat(watcher, usize::from(slot), out);
+        }
+        self.rooms[room].tracks.retain(|each| *each != key);
+        self.tracks.remove(key);
+    }
+
+    /// A room ends: those of other workers' peers are told that nobody here watches.
+    pub(crate) fn forget_tracks(&mut self, room: RoomKey, out: &mut impl Output) {
+        for key in std::mem::take(&mut self.rooms[room].tracks) {
+            if let Some(track) = self.tracks.remove(key)
+                && let Origin::Elsewhere(worker) = track.origin
+                && track.told != 0
+            {
+                out.note(worker, Note::Want { room: self.rooms[room].id, csrc: track.csrc, wanted: 0, keys: 0 });
+            }
+        }
+    }
+
+    /// A worker has forgotten everything: what its peers shared is over, and it wants nothing.
+    pub(crate) fn lost_videos(&mut self, room: RoomKey, worker: WorkerId, out: &mut impl Output) {
+        for key in self.rooms[room].tracks.clone() {
+            let track = &mut self.tracks[key];
+            track.remotes.retain(|(by, _)| *by != worker);
+            // What a lost home has told of others it will tell anew.
+            if track.origin == Origin::Elsewhere(worker) || self.rooms[room].home == worker && !track.is_ours() {
+                self.forget_track(room, key, out);
+            }
+        }
+        let lost: Vec<_> = self.rooms[room].shown.iter().copied().filter(|shown| shown.worker == worker).collect();
+        for shown in lost {
+            self.shown(room, shown, false, out);
+        }
+    }
+
+    /// A peer's room has a home that knows nothing: what it shares is told anew.
+    pub(crate) fn announce_all(&mut self, key: PeerKey, out: &mut impl Output) {
+        let room = self.peers[key].room;
+        let published = self.peers[key].upstream.as_deref().map(|upstream| &upstream.published);
+        let live: Vec<_> = published.into_iter().flatten().filter(|each| each.live).map(|each| each.track).collect();
+        for track in live {
+            self.announce(room, track, true, out);
         }
     }
 }

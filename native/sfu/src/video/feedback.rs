@@ -35,6 +35,7 @@ impl Sfu {
         let Some(video) = peer.video.as_deref_mut() else { return Ok(false) };
         match (payload_specific, format) {
             (false, rtcp::TRANSPORT_CC) if video.transport_cc => {
+                video.flight.reported(now, information);
                 video.estimator.feedback(now, information).map_err(|_| Drop::Malformed)?;
                 let target = video.estimator.target();
                 video.pacer.set_rate(target);
@@ -42,6 +43,7 @@ impl Sfu {
                 if target.0 < video.given {
                     self.share_out(now, key, out);
                 }
+                self.pace_unless_set(now, key, out);
                 Ok(true)
             }
             (false, rtcp::NACK) => {

@@ -6,19 +6,20 @@ use congestion::Bitrate;
 
 use super::allocation::{Demand, MAX_VIDEO_SLOTS, Share, allocate};
 use super::cache::{Facts, Passed, pack};
-use super::glance::{Glance, Numbers, dimensions, glance};
+use super::glance::{Glance, Numbers};
 use super::layers::Layers;
 use super::published::{Belongs, original};
 use super::receiver::{bits_per_second, pump, transmit};
 use super::stream::{Placed, Told};
 use super::switch::{Passage, Place};
 use super::track::{Origin, Track};
+use super::workers::RelayedVideo;
 use crate::drops::Drop;
 use crate::peer::Peer;
 use crate::rtcp::{self, Writer};
 use crate::rtp::Header;
 use crate::sfu::{Sfu, Timer};
-use crate::{Event, Limit, Output, PeerKey, TrackKey};
+use crate::{Event, Limit, Note, Output, PeerKey, TrackKey};
 
 /// How often what a peer watches is looked at: a reaction to a path that changes is not to wait longer.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
@@ -28,7 +29,7 @@ const LOOK_AT: Duration = Duration::from_millis(100);
 const MAX_ELEMENTS: usize = 512;
 
 /// A packet that holds nothing for a decoder, but a number.
-const NOTHING: Glance = Glance {
+pub(crate) const NOTHING: Glance = Glance {
     begins: false,
     ends: false,
     key: false,
@@ -125,20 +126,21 @@ impl Sfu {
             Some((kind, header.extension(packet, id?)?))
         };
         let descriptor = element(Passed::DependencyDescriptor);
-        let seen = match descriptor {
-            Some((_, descriptor)) => at.structure.glance(descriptor, header.marker),
-            None => glance(codec, payload, header.marker),
-        };
+        let (timestamp, marker, described) = (header.timestamp, header.marker, descriptor.is_some());
+        let seen = at.look(codec, index, timestamp, marker, descriptor.map(|(_, value)| value), payload);
         // What cannot be read is left out: nobody shall take it for lost.
         let glance = seen.unwrap_or(NOTHING);
-        if glance.key && glance.begins && descriptor.is_none() {
-            at.size = dimensions(codec, payload).or(at.size);
-        }
-        let (timestamp, marker, described) = (header.timestamp, header.marker, descriptor.is_some());
         let facts = Facts { index, at: now, timestamp, marker, codec, glance, described };
         let mut blob = [0; MAX_ELEMENTS];
         let len = pack(&mut blob, Passed::ALL.into_iter().filter_map(element));
-        self.video_packet(now, track_key, encoding as u8, facts, &blob[..len], payload, out)?;
+        let (epoch, extensions, encoding) = (at.epoch, &blob[..len], encoding as u8);
+        self.video_packet(now, track_key, encoding, facts, extensions, payload, out)?;
+        let track = &self.tracks[track_key];
+        if !track.remotes.is_empty() {
+            let (room, csrc) = (self.rooms[self.peers[key].room].id, track.csrc);
+            let relayed = RelayedVideo { room, csrc, encoding, epoch, index, timestamp, marker, codec, extensions, payload };
+            self.relay_video(&relayed, track, out);
+        }
         seen.map(|_| ())
     }
 
@@ -273,29 +275,36 @@ impl Sfu {
         let Some(track) = self.tracks.get_mut(key) else { return };
         track.watched = false;
         track.look(now);
-        let wanted = track.wanted(now);
-        if track.live && wanted != track.told {
-            track.told = wanted;
-            if let Origin::Peer(origin, _) = track.origin {
-                let (peer, csrc) = (self.peers[origin].id, track.csrc);
-                out.event(Event::Encodings { peer, csrc, wanted });
-            }
-        }
+        let watched = !track.watchers.is_empty();
+        let wanted = match track.origin {
+            Origin::Elsewhere(_) if !watched => 0,
+            _ => track.wanted(now),
+        };
+        let changed = track.live && std::mem::replace(&mut track.told, wanted) != wanted;
         let mut asked = 0;
         for (index, encoding) in track.encodings.iter_mut().enumerate() {
             if track.live && encoding.key_frames.ask(now) {
                 asked |= 1 << index;
             }
         }
-        let origin = track.origin;
+        let (origin, csrc, room) = (track.origin, track.csrc, track.room);
         if track.live {
             track.watched = true;
             self.wheel.schedule(now + LOOK_AT, Timer::Track(key));
         }
-        if let Origin::Peer(origin, place) = origin
-            && asked != 0
-        {
-            self.ask_key_frames(origin, place, asked, out);
+        match origin {
+            Origin::Peer(origin, place) => {
+                if changed {
+                    out.event(Event::Encodings { peer: self.peers[origin].id, csrc, wanted });
+                }
+                if asked != 0 {
+                    self.ask_key_frames(origin, place, asked, out);
+                }
+            }
+            Origin::Elsewhere(worker) if changed || asked != 0 => {
+                out.note(worker, Note::Want { room: self.rooms[room].id, csrc, wanted, keys: asked });
+            }
+            Origin::Elsewhere(_) => {}
         }
     }
 

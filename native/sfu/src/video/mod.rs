@@ -14,6 +14,7 @@ mod commands;
 mod dependency;
 mod extensions;
 pub(crate) mod feedback;
+mod flight;
 mod flow;
 mod glance;
 mod h264;
@@ -34,6 +35,7 @@ mod track;
 mod upstream;
 mod vp8;
 mod vp9;
+pub(crate) mod workers;
 
 pub use allocation::MAX_VIDEO_SLOTS;
 pub use codec::{Codec, UnknownCodec};

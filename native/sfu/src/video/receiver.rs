@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use congestion::{Bitrate, Estimator, Pacer};
+use congestion::{Bitrate, Estimator, Pacer, ProbeId};
 use slotmap::SlotMap;
 
 use super::allocation::MAX_VIDEO_SLOTS;
 use super::cache::Packet;
+use super::flight::Flight;
 use super::stream::{Placed, Sealing, TAG, VideoStream};
 use super::track::Track;
 use crate::counters::Counters;
@@ -21,6 +22,9 @@ const MOST_WAITING: usize = 2048;
 const REPAIR_SHARE: u64 = 50;
 /// And come in bursts of this much.
 const REPAIR_BURST: Duration = Duration::from_millis(500);
+
+/// While too much is under way, whether it still is is seen this often.
+const HELD_UP: Duration = Duration::from_millis(10);
 
 struct Waiting {
     slot: u8,
@@ -36,6 +40,7 @@ pub(crate) struct VideoReceiver {
     pub(crate) wishes: [Option<Wish>; MAX_VIDEO_SLOTS],
     pub(crate) estimator: Estimator,
     pub(crate) pacer: Pacer,
+    pub(crate) flight: Flight,
     queue: VecDeque<Waiting>,
     /// Bytes of repairs that may be sent, and until when that is reckoned.
     repairs: u64,
@@ -64,6 +69,7 @@ impl VideoReceiver {
             wishes: [None; MAX_VIDEO_SLOTS],
             estimator: Estimator::new(now),
             pacer: Pacer::new(now),
+            flight: Flight::default(),
             queue: VecDeque::new(),
             repairs: 0,
             filled: now,
@@ -109,7 +115,7 @@ impl VideoReceiver {
 
     /// Nothing waits and nothing forbids: a packet may go at once.
     pub(crate) fn is_clear(&mut self, now: Instant) -> bool {
-        self.queue.is_empty() && self.pacer.may_send(now)
+        self.queue.is_empty() && !self.flight.is_full(now) && self.pacer.may_send(now)
     }
 
     pub(crate) fn wait(&mut self, slot: u8, placed: Placed) {
@@ -127,6 +133,13 @@ impl VideoReceiver {
     }
 }
 
+/// The transport-wide sequence number of a packet that leaves.
+fn number(now: Instant, len: usize, probe: Option<ProbeId>, estimator: &mut Estimator, flight: &mut Flight) -> u16 {
+    let number = estimator.sent(now, len, probe);
+    flight.sent(now, number);
+    number
+}
+
 /// Send one packet of video.
 pub(crate) fn transmit(
     now: Instant,
@@ -139,7 +152,7 @@ pub(crate) fn transmit(
     out: &mut impl Output,
 ) {
     let (Some(video), Some(srtp)) = (peer.video.as_deref_mut(), &peer.srtp) else { return };
-    let VideoReceiver { ids, transport_cc, streams, estimator, pacer, .. } = video;
+    let VideoReceiver { ids, transport_cc, streams, estimator, pacer, flight, .. } = video;
     let Some(stream) = streams.get_mut(usize::from(slot)) else { return };
     let size = packet.map_or(0, |packet| packet.payload().len()) + 60 + TAG;
     let Some(to) = peer.ice.destination(size) else { return };
@@ -147,7 +160,7 @@ pub(crate) fn transmit(
     let probe = pacer.probe();
     let mut len = 0;
     out.send(to, |buf| {
-        let number = |len| estimator.sent(now, len, probe);
+        let number = |len| number(now, len, probe, estimator, flight);
         len = match packet {
             Some(packet) if repeat => stream.seal_repeat(placed, packet, &with, number, buf),
             packet => stream.seal(placed, packet, &with, number, buf),
@@ -166,14 +179,14 @@ pub(crate) fn transmit(
 /// Send padding of one packet for a probe. False: there is nowhere to put it.
 fn pad(now: Instant, peer: &mut Peer, counters: &mut Counters, out: &mut impl Output) -> bool {
     let (Some(video), Some(srtp)) = (peer.video.as_deref_mut(), &peer.srtp) else { return false };
-    let VideoReceiver { ids, transport_cc, streams, estimator, pacer, .. } = video;
+    let VideoReceiver { ids, transport_cc, streams, estimator, pacer, flight, .. } = video;
     let Some(stream) = streams.iter_mut().find(|stream| stream.has_begun) else { return false };
     let Some(to) = peer.ice.destination(MAX_DATAGRAM / 4) else { return false };
     let with = Sealing { ids, srtp: &srtp.outbound, transport_cc: *transport_cc };
     let probe = pacer.probe();
     let mut len = 0;
     out.send(to, |buf| {
-        len = stream.seal_padding(&with, |len| estimator.sent(now, len, probe), buf);
+        len = stream.seal_padding(&with, |len| number(now, len, probe, estimator, flight), buf);
         len
     });
     pacer.sent(len);
@@ -194,6 +207,9 @@ pub(crate) fn pump(
         let video = peer.video.as_deref_mut()?;
         if !video.is_waiting() && video.pacer.probe().is_none() {
             return None;
+        }
+        if video.pacer.probe().is_none() && video.flight.is_full(now) {
+            return Some(now + HELD_UP);
         }
         if !video.pacer.may_send(now) {
             return Some(video.pacer.due(now));

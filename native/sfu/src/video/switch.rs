@@ -5,6 +5,8 @@
 //! joined, and goes down between two frames. Sequence numbers have no holes for what was left out and have holes for what
 //! the network lost; what was lost and comes late still fits in.
 
+use std::cmp::Ordering;
+
 use super::cache::Packet;
 use super::{Codec, Numbers};
 
@@ -174,7 +176,7 @@ impl Switch {
         }
         if packet.glance.begins
             && (packet.index == current.newest + 1 || packet.index == current.first)
-            && let Some(target) = self.target.filter(|target| target.encoding == identity.encoding)
+            && let Some(target) = self.target
         {
             current.adjust(packet, target);
         }
@@ -268,15 +270,21 @@ impl Switch {
 }
 
 impl Current {
-    /// At the beginning of a frame: go down, or up where the frame allows it.
+    /// At the beginning of a frame: go down, or up where the frame allows it. On the way to a smaller encoding the least of
+    /// this one has to do; on the way to a larger one it stays as it is.
     fn adjust(&mut self, packet: &Packet, target: Level) {
         let before = (self.spatial, self.temporal);
         let glance = &packet.glance;
+        let wanted = match target.encoding.cmp(&self.identity.encoding) {
+            Ordering::Less => (0, 0),
+            Ordering::Equal => (target.spatial, target.temporal),
+            Ordering::Greater => before,
+        };
         if glance.spatial == 0 {
-            self.spatial = self.spatial.min(target.spatial);
-            self.temporal = self.temporal.min(target.temporal);
+            self.spatial = self.spatial.min(wanted.0);
+            self.temporal = self.temporal.min(wanted.1);
         }
-        (self.spatial, self.temporal) = glance.rise((self.spatial, self.temporal), (target.spatial, target.temporal));
+        (self.spatial, self.temporal) = glance.rise((self.spatial, self.temporal), wanted);
         if (self.spatial, self.temporal) != before {
             self.changes.copy_within(..CHANGES - 1, 1);
             self.changes[0] = (packet.index, self.spatial, self.temporal);

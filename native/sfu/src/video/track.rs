@@ -6,9 +6,10 @@ use super::cache::{Cache, Facts};
 use super::keyframes::KeyFrames;
 use super::rates::Rates;
 use super::switch::{Identity, Level};
+use super::glance::{dimensions, glance};
 use super::{Codec, Glance, Structure};
 use crate::drops::Drop;
-use crate::{PeerKey, RoomKey};
+use crate::{PeerKey, RoomKey, WorkerId};
 
 /// RFC 7741 §6.1 and the others: video is stamped at 90 kHz.
 pub(crate) const CLOCK_RATE: u32 = 90_000;
@@ -29,7 +30,7 @@ pub(crate) enum Origin {
     /// One of our peers: which, and the place among its videos.
     Peer(PeerKey, usize),
     /// Another worker's.
-    Elsewhere,
+    Elsewhere(WorkerId),
 }
 
 pub(crate) struct Encoding {
@@ -74,6 +75,35 @@ impl Encoding {
             lag: 0,
             report: None,
         }
+    }
+
+    /// Look at a packet that has come.
+    pub(crate) fn look(
+        &mut self,
+        codec: Codec,
+        index: u64,
+        timestamp: u32,
+        marker: bool,
+        descriptor: Option<&[u8]>,
+        payload: &[u8],
+    ) -> Result<Glance, Drop> {
+        let mut glance = match descriptor {
+            Some(descriptor) => self.structure.glance(descriptor, marker)?,
+            None => glance(codec, payload, marker)?,
+        };
+        if codec == Codec::H264 {
+            // A picture may have many slices: only before the first of them is nothing of it.
+            let before = index.checked_sub(1).and_then(|before| self.cache.get(before));
+            glance.key &= before.is_none_or(|before| before.timestamp != timestamp);
+        }
+        if glance.key && glance.begins {
+            let size = match descriptor {
+                Some(_) => self.structure.layers().highest().and_then(|(spatial, _)| self.structure.resolution(spatial)),
+                None => dimensions(codec, payload),
+            };
+            self.size = size.or(self.size);
+        }
+        Ok(glance)
     }
 
     /// Other numbers from now on.
@@ -124,6 +154,8 @@ pub(crate) struct Track {
     pub(crate) encodings: Vec<Encoding>,
     /// Streams that show it: peer and slot.
     pub(crate) watchers: Vec<(PeerKey, u8)>,
+    /// Other workers where it is watched, and which of its encodings they want.
+    pub(crate) remotes: Vec<(WorkerId, u8)>,
     /// A timer for it is set.
     pub(crate) watched: bool,
     /// What may be had of it, from the least on.
@@ -137,7 +169,11 @@ impl Track {
         let encodings: Vec<_> = (0..encodings).map(|_| Encoding::new(now)).collect();
         let told = ((1u16 << encodings.len()) - 1) as u8;
         let (watchers, offers) = (Vec::new(), Vec::with_capacity(MAX_OFFERS));
-        Self { csrc, room, origin, screen, live: false, encodings, watchers, watched: false, offers, told }
+        Self { csrc, room, origin, screen, live: false, encodings, watchers, remotes: Vec::new(), watched: false, offers, told }
+    }
+
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.origin, Origin::Peer(..))
     }
 
     pub(crate) fn identity(&self, encoding: u8) -> Option<Identity> {
@@ -267,6 +303,10 @@ impl Track {
 
     /// Which encodings are wanted: bit i is encoding i, and bit 0 always stays.
     pub(crate) fn wanted(&mut self, now: Instant) -> u8 {
+        let elsewhere = self.remotes.iter().fold(0, |all, (_, wanted)| all | wanted);
+        for encoding in (0..self.encodings.len() as u8).filter(|encoding| elsewhere >> encoding & 1 == 1) {
+            self.want(now, encoding);
+        }
         let mut wanted = 1;
         for (index, encoding) in self.encodings.iter_mut().enumerate().skip(1) {
             encoding.active = now.saturating_duration_since(encoding.wanted_at) < PAUSED_AFTER;

@@ -1,0 +1,109 @@
+//! What is under way to a receiver and not yet known to have come: a path that has become narrow shows by that before any
+//! estimate has seen it, and everything sent meanwhile would only stand in its queue, voices behind it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How much longer than a round trip packets may be under way: receivers report every 50 to 250 ms.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// The shortest round trip of late is forgotten by this much with each report: another path may be longer.
+const FORGETS: Duration = Duration::from_micros(500);
+/// A time is kept for one packet in as much.
+const GRAIN: Duration = Duration::from_millis(10);
+/// Times kept: as long as anything is waited for.
+const MOST: usize = 64;
+/// While nothing comes back, a packet goes out this often: reports may have been lost, and nobody reports on nothing.
+const TRICKLE: Duration = Duration::from_millis(200);
+
+#[derive(Default)]
+pub(crate) struct Flight {
+    /// Transport-wide sequence numbers and when they left.
+    sent: VecDeque<(u16, Instant)>,
+    last_at: Option<Instant>,
+    /// From a packet to the report on it, at its shortest.
+    shortest: Option<Duration>,
+}
+
+impl Flight {
+    pub(crate) fn sent(&mut self, now: Instant, number: u16) {
+        self.last_at = Some(now);
+        let recent = self.sent.back().is_some_and(|(_, at)| now.saturating_duration_since(*at) < GRAIN);
+        if recent || self.sent.len() == MOST {
+            return;
+        }
+        self.sent.push_back((number, now));
+    }
+
+    /// Feedback tells of packets up to a number (its base and count are the first four bytes).
+    pub(crate) fn reported(&mut self, now: Instant, information: &[u8]) {
+        let Some(&[base_high, base_low, count_high, count_low]) = information.first_chunk() else { return };
+        let base = u16::from_be_bytes([base_high, base_low]);
+        let newest = base.wrapping_add(u16::from_be_bytes([count_high, count_low])).wrapping_sub(1);
+        let mut latest = None;
+        while let Some((number, at)) = self.sent.front()
+            && (newest.wrapping_sub(*number) as i16) >= 0
+        {
+            latest = Some(*at);
+            self.sent.pop_front();
+        }
+        if let Some(at) = latest {
+            let took = now.saturating_duration_since(at);
+            self.shortest = Some(self.shortest.map_or(took, |shortest| took.min(shortest + FORGETS)));
+        }
+    }
+
+    /// Is more under way than the path seems to carry? Then what would be sent waits here.
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        let (Some(shortest), Some((_, oldest))) = (self.shortest, self.sent.front()) else { return false };
+        let trickles = self.last_at.is_none_or(|at| now.saturating_duration_since(at) >= TRICKLE);
+        now.saturating_duration_since(*oldest) > shortest + PATIENCE && !trickles
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn report(flight: &mut Flight, now: Instant, newest: u16) {
+        let base = newest.wrapping_sub(9).to_be_bytes();
+        flight.reported(now, &[base[0], base[1], 0, 10, 0]);
+    }
+
+    #[test]
+    fn a_path_that_carries_what_is_sent_is_never_full_and_one_that_stalls_is_soon() {
+        let start = Instant::now();
+        let mut flight = Flight::default();
+        let mut number = 65_000u16;
+        for ms in 0..2000u32 {
+            let now = start + ms * MS;
+            assert!(!flight.is_full(now));
+            number = number.wrapping_add(1);
+            flight.sent(now, number);
+            if ms % 50 == 49 {
+                report(&mut flight, now, number.wrapping_sub(30));
+            }
+        }
+        let stalled = start + 2000 * MS;
+        let full = (0..1000).find(|ms| {
+            flight.sent(stalled + *ms * MS, number.wrapping_add(*ms as u16));
+            flight.is_full(stalled + *ms * MS)
+        });
+        assert!(full.is_some_and(|ms| (150..300).contains(&ms)), "{full:?}");
+    }
+
+    #[test]
+    fn what_is_stuck_is_tried_again_now_and_then() {
+        let start = Instant::now();
+        let mut flight = Flight::default();
+        flight.sent(start, 10);
+        report(&mut flight, start + 20 * MS, 10);
+        flight.sent(start + 100 * MS, 11);
+        flight.sent(start + 400 * MS, 12);
+        assert!(flight.is_full(start + 410 * MS));
+        assert!(!flight.is_full(start + 600 * MS));
+        report(&mut flight, start + 650 * MS, 12);
+        assert!(!flight.is_full(start + 700 * MS));
+    }
+}
