@@ -21,7 +21,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from proto.rest import Admission, Shared
 from proto.signalling import Share, Watch, Wish
-from tests.clients.aiortc_client import PATIENCE, AiortcClient, Samples, Transport
+from tests.clients.aiortc_client import PATIENCE, AiortcClient, Microphone, Samples, Transport
 
 WIDTH, HEIGHT = 320, 240
 Colour = tuple[int, int, int]  # red, green, blue
@@ -75,10 +75,15 @@ def close(one: Colour, other: Colour) -> bool:
 
 
 class VideoTransport(Transport):
-    """Beside the sound: a camera and a screen of these colours, and as many video slots."""
+    """Beside microphone and slots: the sound of the screen, a camera and a screen of these colours, and as many video
+    slots."""
 
-    def __init__(self, samples: Samples | None, cameras: tuple[Colour, ...], screens: int) -> None:
+    def __init__(
+        self, samples: Samples | None, sound: Samples | None, cameras: tuple[Colour, ...], screens: int
+    ) -> None:
         super().__init__(samples, 3, sendrecv=False)
+        if sound is not None:
+            self.connection.addTransceiver(Microphone(sound), direction="sendonly")
         for colour in cameras:
             self.connection.addTransceiver(Camera(colour), direction="sendonly")
         for _ in range(screens):
@@ -102,10 +107,11 @@ class VideoClient(AiortcClient):
         admission: Admission,
         *,
         microphone: Samples | None = None,
+        sound: Samples | None = None,
         cameras: tuple[Colour, ...] = (),
         screens: int = 2,
     ) -> None:
-        super().__init__(url, admission, new_transport=partial(VideoTransport, microphone, cameras, screens))
+        super().__init__(url, admission, new_transport=partial(VideoTransport, microphone, sound, cameras, screens))
 
     @property
     def screens(self) -> list[Screen]:

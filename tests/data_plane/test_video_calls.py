@@ -8,7 +8,7 @@ import pytest
 
 from proto.media import MuteSession, SessionChanged, SessionStarted
 from proto.signalling import LOOKS_PER_WINDOW, Changed, Ended, Produce, Refused, Watch, Wish
-from tests.clients.aiortc_client import Microphone, tone
+from tests.clients.aiortc_client import Microphone, heard, loudest_frequency, tone
 from tests.clients.aiortc_video import BLUE, GREEN, RED, Camera, VideoClient, streaming
 from tests.data_plane.support import GAUGES, Running
 
@@ -73,6 +73,26 @@ async def test_a_new_transport_goes_on_showing_and_seeing(ada: VideoClient, bob:
         await each.renew()
         await bob.shown(ada.joined.csrc, 1)
         await bob.screens[1].shows(RED)
+
+
+async def test_the_sound_of_a_screen_is_heard_beside_its_member_and_is_silenced_by_the_server_alone(
+    here: Running, room: UUID
+) -> None:
+    async with (
+        VideoClient(here.url, here.admission(room=room), microphone=tone(440), sound=tone(1000)) as ada,
+        VideoClient(here.url, here.admission(room=room)) as bob,
+    ):
+        await ada.share("screen_audio")
+        screen = ada.joined.screen_csrc
+        assert loudest_frequency(await heard(bob, ada)) == pytest.approx(440, abs=5)
+        assert loudest_frequency(await heard(bob, screen)) == pytest.approx(1000, abs=5)
+        await ada.mute(True)
+        await bob.free_of(ada.joined.csrc)
+        assert loudest_frequency(await heard(bob, screen)) == pytest.approx(1000, abs=5)
+        await here.control.send(MuteSession(ada.joined.session_id, True))
+        await bob.free_of(screen)
+        await here.control.send(MuteSession(ada.joined.session_id, False))
+        assert loudest_frequency(await heard(bob, screen)) == pytest.approx(1000, abs=5)
 
 
 async def test_who_is_muted_by_the_server_is_still_seen(here: Running, ada: VideoClient, bob: VideoClient) -> None:

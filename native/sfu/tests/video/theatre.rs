@@ -253,7 +253,7 @@ impl Theatre {
         let mut out = Effects::default();
         self.sfus[worker].set_keys(PeerId(number), keys, &mut out);
         if camera {
-            self.sfus[worker].set_sharing(self.now, PeerId(number), &[1000 + n], &mut out);
+            self.sfus[worker].set_sharing(self.now, PeerId(number), &[1000 + n], false, &mut out);
         }
         self.perform(worker, out);
         person
@@ -270,7 +270,7 @@ impl Theatre {
     pub fn share(&mut self, person: usize, csrcs: &[u32]) {
         let (worker, id) = (self.people[person].worker, self.people[person].id);
         let mut out = Effects::default();
-        self.sfus[worker].set_sharing(self.now, id, csrcs, &mut out);
+        self.sfus[worker].set_sharing(self.now, id, csrcs, false, &mut out);
         self.perform(worker, out);
     }
 
