@@ -8,6 +8,7 @@ benchmark failed, and when a budget does not hold.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -71,7 +72,8 @@ def fan_out(quick: bool) -> list[Metric]:
     """The engine's own benchmark: one JSON line for each of its scenarios."""
     command = cargo_bench("-p", "engine", "--bench", "fanout", *(["--", "quick"] if quick else []))
     found = [json.loads(line) for line in run(command, NATIVE).splitlines() if line.startswith("{")]
-    by_name: dict[str, dict[str, Any]] = {each.pop("scenario"): each for each in found}
+    of_video = [each for each in found if each["scenario"] in ("video", "switching", "repair")]
+    by_name: dict[str, dict[str, Any]] = {each.pop("scenario"): each for each in found if each not in of_video}
     metrics = []
     for scenario in ("room", "rooms", "burst"):
         figures = by_name[scenario]
@@ -93,7 +95,66 @@ def fan_out(quick: bool) -> list[Metric]:
     ]
     metrics += [Metric(f"memory: {what}", value, "bytes") for what, value in by_name["memory"].items()]
     metrics += [Metric(f"receiving: {what}", value, "ns") for what, value in by_name["receiving"].items()]
-    return metrics
+    return metrics + [metric for figures in of_video for metric in video(figures)]
+
+
+def video(figures: dict[str, Any]) -> list[Metric]:
+    """What one line of the engine's benchmark says of video."""
+    match figures["scenario"]:
+        case "video":
+            feedback = "transport-wide feedback" if figures["transport_cc"] else "REMB"
+            name = f"video, {figures['encodings']} encodings, {figures['watchers']} watchers, {feedback}"
+            return [
+                Metric(f"{name}: CPU time of a forwarded packet", figures["forwarded_ns"], "ns"),
+                Metric(f"{name}: AES-GCM and sendmmsg alone", figures["bare_ns"], "ns"),
+                Metric(f"{name}: ratio", figures["ratio"], ""),
+                Metric(f"{name}: allocations a packet", figures["allocations_a_packet"], "", limit=ALLOCATIONS),
+                Metric(f"{name}: memory of the source", figures["source_bytes"], "bytes"),
+                Metric(f"{name}: memory of a watcher", figures["watcher_bytes"], "bytes"),
+                Metric(f"{name}: frames cut wrongly", figures["miscut"], "", limit=0),
+                Metric(f"{name}: jumps of numbers", figures["jumps"], "", limit=0),
+            ]
+        case "switching":
+            return [
+                Metric(f"switching {way}, key frame {figures['key_frames']}: {part}", figures[f"{way}{key}_ms"], "ms")
+                for way in ("up", "down")
+                for part, key in (("p50", ""), ("at most", "_most"))
+            ]
+        case _:
+            return [
+                Metric("repair: from the request to the packet", figures["repair_ms"], "ms"),
+                Metric("repair: never came", figures["holes"], "", limit=0),
+                Metric("repair: CPU time of a forwarded packet", figures["forwarded_ns"], "ns"),
+                Metric("repair: CPU time of a repaired packet, its request included", figures["repaired_ns"], "ns"),
+            ]
+
+
+def congestion(_quick: bool) -> list[Metric]:
+    """How fast the estimate comes to what a path carries, in virtual time, and what it costs."""
+    command = ["cargo", "run", "--quiet", "--locked", "--release", "-p", "congestion", "--example", "scenarios"]
+    printed = run(command, NATIVE)
+    metrics = []
+    for link, target, arriving in re.findall(r"\| ([\d.]+ Mb/s) \| ([\d.]+) s \| ([\d.]+) s \|", printed):
+        metrics += [
+            Metric(f"congestion, start on {link}: estimate at 90 %", float(target), "s"),
+            Metric(f"congestion, start on {link}: arriving at 90 %", float(arriving), "s"),
+        ]
+    for scenario, used, median, p95 in re.findall(r"\| (.+?) \| (\d+) % \| (\d+) ms \| (\d+) ms \|", printed):
+        # A part is enough here: the table is in the crate's README.
+        if scenario.startswith(("5.1", "5.4", "loss", "simulcast")):
+            metrics += [
+                Metric(f"congestion, {scenario}: used of the path", float(used), "%"),
+                Metric(f"congestion, {scenario}: queueing p50", float(median), "ms"),
+                Metric(f"congestion, {scenario}: queueing p95", float(p95), "ms"),
+            ]
+    costs = re.search(r"acknowledged: (\d+) ns; received and reported: (\d+) ns", printed)
+    if costs is None or not metrics:
+        raise ValueError("the scenarios of congestion print something else")
+    return [
+        *metrics,
+        Metric("congestion: a packet sent, paced and acknowledged", float(costs[1]), "ns"),
+        Metric("congestion: a packet received and reported", float(costs[2]), "ns"),
+    ]
 
 
 def peers(quick: bool) -> list[Metric]:
@@ -183,7 +244,7 @@ def main(arguments: list[str]) -> int:
     quick = "--quick" in arguments
     metrics: list[Metric] = []
     failed = 0
-    for measure in (fan_out, peers, criterion, python_benchmarks):
+    for measure in (fan_out, peers, congestion, criterion, python_benchmarks):
         try:
             metrics += measure(quick)
         except (subprocess.CalledProcessError, ValueError, KeyError) as error:

@@ -1,105 +1,39 @@
-"""Video on aiortc: cameras of one colour, slots that say which colour they show, and a client that has both."""
+"""A member with everything, on aiortc: microphone, camera, screen and its sound, and slots for all of it; streams by
+WHIP and WHEP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import urljoin
 
-import av
 import httpx
-import numpy as np
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCPeerConnection,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-    VideoStreamTrack,
-)
-from aiortc.mediastreams import MediaStreamError
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from proto.rest import Admission, Shared
-from proto.signalling import Share, Watch, Wish
-from tests.clients.aiortc_client import PATIENCE, AiortcClient, Microphone, Samples, Transport
-
-WIDTH, HEIGHT = 320, 240
-Colour = tuple[int, int, int]  # red, green, blue
-RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
+from proto.rest import Admission
+from proto.signalling import Watch, Wish
+from tests.clients.aiortc_client import AiortcClient, Eye, Microphone, Samples, Transport
+from tests.clients.picture import Camera, Picture
 
 
-class Camera(VideoStreamTrack):
-    """Thirty pictures a second, each all of one colour."""
-
-    def __init__(self, colour: Colour) -> None:
-        super().__init__()
-        self._picture = np.full((HEIGHT, WIDTH, 3), colour, np.uint8)
-
-    async def recv(self) -> av.VideoFrame:
-        frame = av.VideoFrame.from_ndarray(self._picture, format="rgb24")
-        frame.pts, frame.time_base = await self.next_timestamp()
-        return frame
-
-
-class Screen:
-    """What one receiving m-line shows."""
-
-    def __init__(self, track: MediaStreamTrack) -> None:
-        self._track = track
-        self._more = asyncio.Condition()
-        self.frames = 0
-        self.colour: Colour | None = None  # of the middle of the last picture
-
-    async def keep(self) -> None:
-        with suppress(MediaStreamError):
-            while True:
-                frame = await self._track.recv()
-                assert isinstance(frame, av.VideoFrame)
-                middle = frame.to_ndarray(format="rgb24")[frame.height // 2, frame.width // 2]
-                async with self._more:
-                    self.frames += 1
-                    self.colour = (int(middle[0]), int(middle[1]), int(middle[2]))
-                    self._more.notify_all()
-
-    async def shows(self, colour: Colour, frames: int = 10) -> None:
-        """Returns when that many more pictures were about that colour. Raises TimeoutError."""
-        async with asyncio.timeout(PATIENCE), self._more:
-            while frames:
-                await self._more.wait()
-                frames -= self.colour is not None and close(self.colour, colour)
-
-
-def close(one: Colour, other: Colour) -> bool:
-    """Of the same colour, as far as an encoder keeps it."""
-    return all(abs(each - its) < 40 for each, its in zip(one, other, strict=True))
-
-
-class VideoTransport(Transport):
-    """Beside microphone and slots: the sound of the screen, a camera and a screen of these colours, and as many video
-    slots."""
-
+class FullTransport(Transport):
     def __init__(
-        self, samples: Samples | None, sound: Samples | None, cameras: tuple[Colour, ...], screens: int
+        self,
+        microphone: Samples | None,
+        camera: Picture | None,
+        screen: Picture | None,
+        sound: Samples | None,
+        videos: int,
     ) -> None:
-        super().__init__(samples, 3, sendrecv=False)
+        super().__init__(microphone, 3, camera, videos, sendrecv=False)
         if sound is not None:
             self.connection.addTransceiver(Microphone(sound), direction="sendonly")
-        for colour in cameras:
-            self.connection.addTransceiver(Camera(colour), direction="sendonly")
-        for _ in range(screens):
-            self.connection.addTransceiver("video", direction="recvonly")
-        self.screens: list[Screen] = []  # by video slot
-
-    def _receive(self, transceiver: RTCRtpTransceiver, mid: str) -> Coroutine[None, None, None]:
-        if transceiver.kind == "audio":
-            return super()._receive(transceiver, mid)
-        screen = Screen(transceiver.receiver.track)
-        self.screens.append(screen)
-        return screen.keep()
+        if screen is not None:
+            self.connection.addTransceiver(Camera(screen), direction="sendonly")
 
 
 class VideoClient(AiortcClient):
-    """As `AiortcClient`, with what a `VideoTransport` has."""
+    """As `AiortcClient`, with a `screen` that needs a `camera`, and its `sound`, which needs a `microphone`."""
 
     def __init__(
         self,
@@ -107,28 +41,26 @@ class VideoClient(AiortcClient):
         admission: Admission,
         *,
         microphone: Samples | None = None,
+        camera: Picture | None = None,
+        screen: Picture | None = None,
         sound: Samples | None = None,
-        cameras: tuple[Colour, ...] = (),
-        screens: int = 2,
+        videos: int = 2,
     ) -> None:
-        super().__init__(url, admission, new_transport=partial(VideoTransport, microphone, sound, cameras, screens))
+        full = partial(FullTransport, microphone, camera, screen, sound, videos)
+        super().__init__(url, admission, new_transport=full)
 
     @property
-    def screens(self) -> list[Screen]:
-        """Its video slots."""
-        assert isinstance(self.transport, VideoTransport)
-        return self.transport.screens
+    def eyes(self) -> list[Eye]:
+        """Of its video slots."""
+        return self.transport.eyes
 
-    async def share(self, *sources: Shared) -> None:
-        await self.send(Share(list(sources)))
-
-    async def watch(self, *wishes: Wish) -> None:
+    async def wish(self, *wishes: Wish) -> None:
         await self.send(Watch(list(wishes)))
 
 
 @asynccontextmanager
-async def streaming(url: str, bearer: str, *tracks: MediaStreamTrack) -> AsyncIterator[list[Screen]]:
-    """A WHIP encoder that sends these tracks; without any a WHEP player of sound and picture, and what it shows."""
+async def streaming(url: str, bearer: str, *tracks: MediaStreamTrack) -> AsyncIterator[list[Eye]]:
+    """A WHIP encoder that sends these tracks; without any a WHEP player of sound and picture, and what it sees."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     for track in tracks:
         connection.addTransceiver(track, direction="sendonly")
@@ -144,9 +76,9 @@ async def streaming(url: str, bearer: str, *tracks: MediaStreamTrack) -> AsyncIt
             assert answer.status_code == 201, answer.text
             await connection.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
             receivers = [each.receiver for each in connection.getTransceivers() if each.kind == "video" and not tracks]
-            screens = [Screen(each.track) for each in receivers]
-            tasks += [asyncio.create_task(each.keep()) for each in screens]
-            yield screens
+            eyes = [Eye(each.track) for each in receivers]
+            tasks += [asyncio.create_task(each.keep()) for each in eyes]
+            yield eyes
             await http.delete(urljoin(url, answer.headers["location"]), headers=headers)
     finally:
         for task in tasks:

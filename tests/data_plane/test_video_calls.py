@@ -9,10 +9,12 @@ import pytest
 from proto.media import MuteSession, SessionChanged, SessionStarted
 from proto.signalling import LOOKS_PER_WINDOW, Changed, Ended, Produce, Refused, Watch, Wish
 from tests.clients.aiortc_client import Microphone, heard, loudest_frequency, tone
-from tests.clients.aiortc_video import BLUE, GREEN, RED, Camera, VideoClient, streaming
+from tests.clients.aiortc_video import VideoClient, streaming
+from tests.clients.picture import BLUE, GREEN, RED, YELLOW, Camera, Picture
 from tests.data_plane.support import GAUGES, Running
 
 FREE = dict.fromkeys(GAUGES, 0)
+CAMERA, SCREEN = Picture(RED, BLUE), Picture(GREEN, YELLOW)
 
 
 @pytest.fixture
@@ -22,8 +24,9 @@ def room() -> UUID:
 
 @pytest.fixture
 async def ada(here: Running, room: UUID) -> AsyncIterator[VideoClient]:
-    """Her camera is red, her screen green."""
-    async with VideoClient(here.url, here.admission(room=room), microphone=tone(440), cameras=(RED, GREEN)) as ada:
+    async with VideoClient(
+        here.url, here.admission(room=room), microphone=tone(440), camera=CAMERA, screen=SCREEN
+    ) as ada:
         await here.reported(SessionStarted)
         yield ada
 
@@ -45,7 +48,7 @@ async def test_a_camera_is_seen_once_it_is_shared_and_not_any_more_when_it_is_no
     changed = await bob.told(Changed)
     assert (changed.participant.csrc, changed.participant.sources) == (ada.joined.csrc, ["camera"])
     await bob.shown(ada.joined.csrc)
-    await bob.screens[0].shows(RED)
+    await bob.eyes[0].sees(CAMERA)
     assert here.node.counters()["camera"] == 1
     await ada.share()
     await bob.shown(None)
@@ -54,25 +57,25 @@ async def test_a_camera_is_seen_once_it_is_shared_and_not_any_more_when_it_is_no
 async def test_a_client_sees_in_each_slot_what_it_asks_for(ada: VideoClient, bob: VideoClient) -> None:
     await ada.share("camera", "screen")
     camera, screen = ada.joined.csrc, ada.joined.screen_csrc
-    await bob.watch(Wish(0, screen, 640), Wish(1, camera, 320))
+    await bob.wish(Wish(0, screen, 640), Wish(1, camera, 320))
     await bob.shown(screen, 0)
-    await bob.screens[0].shows(GREEN)
+    await bob.eyes[0].sees(SCREEN)
     await bob.shown(camera, 1)
-    await bob.screens[1].shows(RED)
-    await bob.watch(Wish(0, camera, 640))
+    await bob.eyes[1].sees(CAMERA)
+    await bob.wish(Wish(0, camera, 640))
     await bob.shown(None, 1)
     await bob.shown(camera, 0)
-    await bob.screens[0].shows(RED)
+    await bob.eyes[0].sees(CAMERA)
 
 
 async def test_a_new_transport_goes_on_showing_and_seeing(ada: VideoClient, bob: VideoClient) -> None:
     await ada.share("camera")
-    await bob.watch(Wish(1, ada.joined.csrc, 640))
+    await bob.wish(Wish(1, ada.joined.csrc, 640))
     await bob.shown(ada.joined.csrc, 1)
     for each in (ada, bob):
         await each.renew()
         await bob.shown(ada.joined.csrc, 1)
-        await bob.screens[1].shows(RED)
+        await bob.eyes[1].sees(CAMERA)
 
 
 async def test_the_sound_of_a_screen_is_heard_beside_its_member_and_is_silenced_by_the_server_alone(
@@ -99,23 +102,24 @@ async def test_who_is_muted_by_the_server_is_still_seen(here: Running, ada: Vide
     await ada.share("camera")
     await here.control.send(MuteSession(ada.joined.session_id, True))
     await bob.told(Changed, lambda each: each.participant.server_muted)
-    await bob.screens[0].shows(RED)
+    bob.eyes[0].latest = None
+    await bob.eyes[0].sees(CAMERA)
 
 
 async def test_a_player_is_shown_what_an_encoder_sends(here: Running, room: UUID) -> None:
     whip, whep = f"{here.http}/whip/{room}", f"{here.http}/whep/{room}"
     async with AsyncExitStack() as stack:
         admitted = here.grant(room=room)
-        await stack.enter_async_context(streaming(whip, admitted, Microphone(tone(440)), Camera(BLUE)))
+        await stack.enter_async_context(streaming(whip, admitted, Microphone(tone(440)), Camera(CAMERA)))
         assert (await here.reported(SessionStarted)).sources == ["camera"]
-        (screen,) = await stack.enter_async_context(streaming(whep, here.grant(room=room)))
-        await screen.shows(BLUE)
+        (eye,) = await stack.enter_async_context(streaming(whep, here.grant(room=room)))
+        await eye.sees(CAMERA)
     assert await here.freed() == FREE
 
 
 async def test_without_the_permission_nothing_is_seen(here: Running, room: UUID) -> None:
     admission = here.admission(room=room, video=False)
-    async with VideoClient(here.url, admission, microphone=tone(440), cameras=(RED, GREEN)) as eve:
+    async with VideoClient(here.url, admission, microphone=tone(440), camera=CAMERA, screen=SCREEN) as eve:
         await eve.share("camera")
         assert (await eve.told(Refused)).code == "no_video"
         assert here.node.counters()["camera"] == 0

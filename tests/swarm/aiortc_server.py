@@ -1,4 +1,4 @@
-"""A WHIP and WHEP server on aiortc: it keeps what is published, and plays one sound to everybody."""
+"""A WHIP and WHEP server on aiortc: it keeps what is published, and plays one sound and one picture to everybody."""
 
 import asyncio
 from contextlib import suppress
@@ -6,7 +6,8 @@ from types import TracebackType
 from typing import Self
 
 import uvicorn
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc.contrib.media import MediaBlackhole
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -64,10 +65,16 @@ class AiortcServer:
         connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         if request.path_params["kind"] == "whep":
             connection.addTrack(Microphone(self._sound))
+            if "m=video" in offer:
+                connection.addTrack(VideoStreamTrack())
 
         @connection.on("track")
         def published(track: MediaStreamTrack) -> None:
-            if request.path_params["kind"] == "whip":
+            if request.path_params["kind"] == "whip" and track.kind == "video":
+                eye = MediaBlackhole()
+                eye.addTrack(track)
+                self._tasks.append(asyncio.create_task(eye.start()))
+            elif request.path_params["kind"] == "whip":
                 ear = Ear(track)
                 self.ears.append(ear)
                 self._tasks.append(asyncio.create_task(ear.keep()))

@@ -51,6 +51,30 @@ async def test_what_a_player_receives_from_aiortc_is_what_libsrtp_opens(programs
     assert remote["packetsLost"] == 0
 
 
+async def test_aiortc_receives_all_video_that_a_publisher_sends(programs: Programs) -> None:
+    async with AiortcServer(tone(PITCH)) as server:
+        report = await run(programs, "--whip", server.whip, "--bearer", TOKEN, "--seconds", "2", "--video")
+    assert "a=simulcast:send q;h;f" in server.offers[0]
+    inbound = {each["kind"]: each for each in server.statistics if each["type"] == "inbound-rtp"}
+    assert inbound["video"]["packetsLost"] == 0
+    sent = report["video_sent"]
+    # It knows no simulcast: the largest encoding alone, 1.85 Mb/s.
+    assert sent["packets"] - 20 <= inbound["video"]["packetsReceived"] <= sent["packets"] + sent["repaired"]
+    # No decoder can make pictures of it, so it asks for key frames, and gets them.
+    assert 1 < sent["key_frames"] <= sent["asked"] + 1
+    # Our sender reports say which timestamps belong together.
+    remote = [str(each["kind"]) for each in server.statistics if each["type"] == "remote-outbound-rtp"]
+    assert sorted(remote) == ["audio", "video"]
+
+
+async def test_a_player_receives_video_from_aiortc(programs: Programs) -> None:
+    async with AiortcServer(tone(PITCH)) as server:
+        report = await run(programs, "--whep", server.whep, "--bearer", TOKEN, "--seconds", "2", "--video")
+    seen = report["video_seen"]
+    assert seen["packets"] > 30
+    assert report["lost"] == report["refused"] == report["unannounced"] == seen["holes"] == 0
+
+
 def test_libsrtp_opens_what_the_engine_seals_and_it_is_the_speech_that_was_sent(
     programs: Programs, tmp_path: Path
 ) -> None:

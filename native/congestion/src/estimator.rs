@@ -6,7 +6,7 @@ use crate::acknowledged::Acknowledged;
 use crate::delay::{Delay, Usage};
 use crate::feedback::{Feedback, Malformed, TICK};
 use crate::history::History;
-use crate::limited::Limited;
+use crate::limited::{Limited, SHARE};
 use crate::loss::Loss;
 use crate::prober::{Prober, Situation, USEFUL};
 use crate::rate_control::{Measured, RateControl};
@@ -41,6 +41,7 @@ pub struct Estimator {
     prober: Prober,
     remb: Option<(Instant, Bitrate)>,
     useful: Bitrate,
+    sending: Bitrate,
     rtt: Option<Duration>,
     /// Of the last feedback, in ticks, and its reference time unwrapped.
     reference: Option<i64>,
@@ -65,6 +66,7 @@ impl Estimator {
             prober: Prober::new(),
             remb: None,
             useful: Bitrate::ZERO,
+            sending: Bitrate::ZERO,
             rtt: None,
             reference: None,
             unheard: None,
@@ -189,13 +191,19 @@ impl Estimator {
 
     /// What everything wished for would take, and what is sent of it now. Nothing is probed beyond what is useful.
     pub fn wanted(&mut self, now: Instant, useful: Bitrate, sending: Bitrate) {
-        let _ = sending;
+        self.sending = sending;
         let grew = useful > self.useful && useful > self.target;
         self.useful = useful;
         if grew {
             let situation = self.situation(now);
             self.prober.wanted(now, &situation);
         }
+    }
+
+    /// The next better thing costs so much more that a flow which sends what it has would never find out by itself: probe for
+    /// it, when the path is calm.
+    pub fn seek(&mut self) {
+        self.prober.seek();
     }
 
     /// What may be sent.
@@ -218,7 +226,11 @@ impl Estimator {
         }
         self.settle(now);
         let remb = self.remb.map(|(at, _)| at + REMB_AGE);
-        [self.silent_until(), self.prober.due(now), remb].into_iter().flatten().filter(|at| *at > now).min()
+        [self.silent_until(), self.prober.due(now, self.rtt.unwrap_or(RTT)), remb]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
     }
 
     /// When silence takes the estimate down next.
@@ -240,7 +252,7 @@ impl Estimator {
             useful: self.useful,
             most: self.remb(now).unwrap_or(MOST).min(MOST),
             calm,
-            limited: self.limited.is(),
+            limited: self.limited.is() || self.sending < self.target.scale(SHARE),
             seeks: self.control.seeks(),
             rtt: self.rtt.unwrap_or(RTT),
         }

@@ -6,7 +6,7 @@ use crate::Bitrate;
 
 /// Sending less than this share of the target is being limited by the application. More than what [`crate::rate_control`] lets
 /// the target be ahead of what arrives (1 / 1.5), or between the two nothing would ever raise it.
-const SHARE: f64 = 0.75;
+pub(crate) const SHARE: f64 = 0.75;
 /// Unused allowance is remembered for this long.
 const WINDOW: Duration = Duration::from_millis(500);
 /// The region begins when the allowance of the window is unused by this share, and ends when it is by no more than that.

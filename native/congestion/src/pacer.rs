@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{Bitrate, Probe, ProbeId};
 
 /// How much faster than the target packets leave, so that the queue of a key frame drains within a few frames' time
-/// (draft-ietf-rmcat-gcc-02 §4 asks for a factor above 1; with less, a key frame of ten times a frame's size delays all after it).
+/// (pacing: draft-ietf-rmcat-gcc-02 §4): a key frame of ten times a frame's size then delays all after it by four.
 const PACE: f64 = 2.5;
 
 /// What may leave at once, in time: less than what receivers take for one group of packets, more than a timer's slack.

@@ -73,6 +73,8 @@ pub(crate) struct Prober {
     /// When the last went, and its rate.
     last: Option<(Instant, Bitrate)>,
     drop: Option<Drop>,
+    /// More is wanted than the target since the last probe.
+    asked: bool,
     /// When the first probes were asked for.
     started: Option<Instant>,
 }
@@ -86,6 +88,7 @@ impl Prober {
             next: None,
             last: None,
             drop: None,
+            asked: false,
             started: None,
         }
     }
@@ -94,16 +97,22 @@ impl Prober {
         situation.useful.scale(USEFUL).min(situation.most)
     }
 
-    /// More is wanted than the target: the first probes, or one right now instead of within [`PERIOD`].
+    /// More is wanted than the target: the first probes, or one as soon as the last has told its result
+    /// instead of within [`PERIOD`].
     pub fn wanted(&mut self, now: Instant, situation: &Situation) {
         if self.started.is_some() {
-            self.ask(situation.target.scale(FURTHER), situation);
+            self.asked = true;
         } else {
             self.started = Some(now);
             let ceiling = Self::ceiling(situation);
             let [first, second] = FIRST.map(|factor| situation.target.scale(factor).min(ceiling));
             self.waiting = [Some(first), (second > first).then_some(second)];
         }
+    }
+
+    /// A probe is asked for, once the last has told its result.
+    pub fn seek(&mut self) {
+        self.asked = self.started.is_some();
     }
 
     /// The first probes may still be telling.
@@ -149,8 +158,11 @@ impl Prober {
         if self.waiting[0].is_none() {
             self.think(now, situation);
         }
-        let rate = self.waiting[0].take()?;
+        let rate = self.waiting[0].take()?.min(Self::ceiling(situation));
         self.waiting.swap(0, 1);
+        if rate < situation.target.scale(WORTH) {
+            return None; // Less is useful by now.
+        }
         let bytes = rate.bytes_in(LENGTH);
         let probe = Probe { id: self.id, rate, bytes, packets: PACKETS };
         self.id = self.id.next();
@@ -164,6 +176,10 @@ impl Prober {
     fn think(&mut self, now: Instant, situation: &Situation) {
         let since = self.last.map(|(at, _)| now.saturating_duration_since(at));
         if since.is_some_and(|since| since < PATIENCE + situation.rtt) {
+            return;
+        }
+        if std::mem::take(&mut self.asked) {
+            self.ask(situation.target.scale(FURTHER), situation);
             return;
         }
         let calm = |drop: &mut Drop| now.saturating_duration_since(drop.at) >= CALM + situation.rtt;
@@ -181,10 +197,11 @@ impl Prober {
     }
 
     /// When time alone may give [`Prober::probe`] something that it does not have now.
-    pub fn due(&self, now: Instant) -> Option<Instant> {
+    pub fn due(&self, now: Instant, rtt: Duration) -> Option<Instant> {
         let waiting = self.waiting[0].and(self.next);
-        let recovery = self.drop.map(|drop| drop.at + CALM);
+        let asked = self.last.filter(|_| self.asked).map(|(at, _)| at + PATIENCE + rtt);
+        let recovery = self.drop.map(|drop| drop.at + CALM + rtt);
         let period = self.last.map(|(at, _)| at + PERIOD);
-        [waiting, recovery, period].into_iter().flatten().filter(|at| *at > now).min()
+        [waiting, asked, recovery, period].into_iter().flatten().filter(|at| *at > now).min()
     }
 }

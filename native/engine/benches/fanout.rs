@@ -7,7 +7,7 @@
 //! One line of JSON for each scenario: datagrams per second of CPU time of either, their ratio, CPU nanoseconds of one
 //! datagram of each, and what the engine's threads allocated meanwhile. `memory` tells what a peer and a room keep, without
 //! the DTLS association, `receiving` what one datagram costs to take in, and `scaling` what becomes of the cost with two
-//! workers.
+//! workers. `video`, `switching` and `repair`: see `support/video.rs`.
 //!
 //! `cargo bench -p engine --bench fanout [-- [quick] [SCENARIO…]]`
 
@@ -18,8 +18,9 @@ use std::{env, fs, process::Command, time::Duration};
 use support::{
     allocations,
     bare::BareThread,
-    receiving,
+    median, receiving,
     rooms::{self, Rooms, Size},
+    video,
 };
 
 struct Scenario {
@@ -66,6 +67,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if named("memory") {
         memory(if quick { [10, 20] } else { [100, 500] })?;
     }
+    if named("video") {
+        video::stages(if quick { 1 } else { 21 })?;
+    }
+    if named("switching") {
+        video::switching(if quick { 1 } else { 20 })?;
+    }
+    if named("repair") {
+        video::repair(if quick { 1 } else { 21 })?;
+    }
     if named("receiving") {
         receive(if quick { 10 } else { 20_000 })?;
     }
@@ -75,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 impl Scenario {
     fn run(&self, rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
         let mut rooms = Rooms::new(self.size, 1)?;
-        let bare = BareThread::start(rooms.addresses()?);
+        let bare = BareThread::start(rooms.addresses()?, rooms::PAYLOAD.len());
         let heard = self.packets * self.size.talkers;
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let (mut allocated, mut forwarded) = (0, 0);
@@ -171,35 +181,31 @@ fn resident() -> Result<f64, Box<dyn std::error::Error>> {
     Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
 }
 
-/// Four ways to take datagrams in, by turns.
+/// Ways to take datagrams in, by turns.
 fn receive(rounds: usize) -> Result<(), Box<dyn std::error::Error>> {
-    let [mut alone, mut alone_gro, mut bursts, mut bursts_gro] = [const { Vec::new() }; 4];
+    let ways = [
+        ("alone", receiving::ALONE),
+        ("bursts", receiving::BURSTS),
+        ("frames", receiving::FRAMES),
+        ("coalesced_frames", receiving::COALESCED_FRAMES),
+    ];
+    let mut figures = [const { [const { Vec::new() }; 2] }; 4];
     for _ in 0..9 {
-        for (coalesce, in_bursts, figures) in [
-            (false, false, &mut alone),
-            (true, false, &mut alone_gro),
-            (false, true, &mut bursts),
-            (true, true, &mut bursts_gro),
-        ] {
-            figures.push(receiving::cost(coalesce, in_bursts, rounds.div_ceil(9))?.as_nanos() as f64);
+        for ((_, pattern), figures) in ways.iter().zip(&mut figures) {
+            for (coalesce, figures) in [false, true].into_iter().zip(figures) {
+                figures.push(receiving::cost(coalesce, *pattern, rounds.div_ceil(9))?.as_nanos() as f64);
+            }
         }
     }
-    println!(
-        r#"{{"scenario":"receiving","alone_ns":{:.0},"alone_gro_ns":{:.0},"bursts_ns":{:.0},"bursts_gro_ns":{:.0}}}"#,
-        median(alone),
-        median(alone_gro),
-        median(bursts),
-        median(bursts_gro),
-    );
+    print!(r#"{{"scenario":"receiving""#);
+    for ((name, _), [plain, gro]) in ways.iter().zip(figures) {
+        print!(r#","{name}_ns":{:.0},"{name}_gro_ns":{:.0}"#, median(plain), median(gro));
+    }
+    println!("}}");
     Ok(())
 }
 
 /// CPU time of one of `datagrams`.
 fn nanoseconds(datagrams: u64, cpu: Duration) -> f64 {
     cpu.as_nanos() as f64 / datagrams as f64
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }

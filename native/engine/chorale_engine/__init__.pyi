@@ -305,7 +305,7 @@ class Engine:
         """Totals since the start and gauges of now: rooms, peers, sources, slots_held, videos, video_cache (bytes), datagrams_in, datagrams_out, bytes_in,
         bytes_out, resent, key_frames_asked, and one drop_* counter for each reason to drop a packet, dtls_pending, worker_cpu_ns."""
     def statistics(self) -> NDArray[np.void]:
-        """One row a peer (kind 0), source (1) and slot (2) that has sent something. Columns: peer u8, room u8, packets_in u8,
+        """One row a peer (kind 0), source (1), and slot (2), encoding (3) and video slot (4) that has sent something. Columns: peer u8, room u8, packets_in u8,
         packets_out u8, bytes_in u8, bytes_out u8, lost i8, jitter f4 (s), rtt f4 (s), csrc u4, kind u1, slot u1, worker u1,
         level u1 (-dBov), connected u1. `lost` of a source is what we missed, of a slot what its receiver reports."""
     def _panic_worker(self, worker: int) -> None:

@@ -17,7 +17,7 @@ use std::{
 };
 
 use support::Node;
-use swarm::{Clock, Identity, Join, Microphone, Settings, Swarm, dump::Dump, talk::Pattern, voice::Voice};
+use swarm::{Clock, Devices, Identity, Join, Microphone, Settings, Swarm, dump::Dump, talk::Pattern, voice::Voice};
 
 /// For both to be connected.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -41,8 +41,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let roles = [(false, None, Some(Dump::create(&file)?)), (true, Some(microphone), None)];
     for (number, (publishes, microphone, dump)) in roles.into_iter().enumerate() {
         let session = node.admit(1, &identity, publishes, usize::from(!publishes))?;
+        let devices = Devices { microphone, camera: None };
         let (socket, began) = (UdpSocket::bind("127.0.0.1:0")?, Instant::now());
-        swarm.add(Join { number: number as u64, session, socket, microphone, began, dump })?;
+        swarm.add(Join { number: number as u64, session, socket, devices, began, dump })?;
     }
     let deadline = Instant::now() + PATIENCE;
     while swarm.progress().connected < 2 {
@@ -54,6 +55,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     thread::sleep(Duration::from_secs_f64(seconds));
     let (outcomes, delays) = swarm.stop()?;
     let received: u64 = outcomes[0].statistics.streams.iter().map(|stream| stream.packets).sum();
-    println!("{{\"received\":{received},\"stamped\":{}}}", delays.count());
+    println!("{{\"received\":{received},\"stamped\":{}}}", delays.voice.count());
     Ok(())
 }

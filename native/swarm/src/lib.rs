@@ -16,6 +16,7 @@ pub mod dump;
 pub mod histogram;
 mod ice;
 mod listener;
+mod media;
 mod publisher;
 mod random;
 pub mod report;
@@ -24,19 +25,23 @@ pub mod sdp;
 mod session;
 pub mod stamp;
 pub mod talk;
+mod video;
 pub mod voice;
 pub mod whip;
 mod worker;
 
-pub use client::{Client, Failure, Output, Packet, State, Statistics};
+pub use client::{Client, Devices, Failure, Output, Packet, State, Statistics};
 pub use clock::Clock;
 pub use descriptors::allow_descriptors;
 pub use dtls::{Identity, Material};
 pub use listener::StreamStatistics;
 pub use publisher::Microphone;
 pub use random::Random;
-pub use runner::{Join, Outcome, Progress, Settings, Swarm};
-pub use session::{Credentials, Fingerprint, Hash, Session, Source};
+pub use runner::{Delays, Join, Outcome, Progress, Settings, Swarm};
+pub use session::{
+    Credentials, Extensions, Fingerprint, Hash, Session, Source, Video, VideoSlot, VideoSource, VideoStream,
+};
+pub use video::{Camera, CameraStatistics, Encoding, VideoStamp, VideoStatistics};
 
 /// The largest datagram that is read, in bytes; longer ones are not WebRTC's and are cut off.
 pub const MAX_DATAGRAM: usize = sfu::MAX_DATAGRAM;

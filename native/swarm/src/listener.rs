@@ -10,8 +10,8 @@ use sfu::{
 
 use crate::clock::{Clock, middle};
 
-/// Opus's clock (RFC 7587 §4.1).
-const CLOCK_RATE: u32 = 48_000;
+/// Opus's clock (RFC 7587 §4.1), in Hz.
+pub(crate) const AUDIO_RATE: u32 = 48_000;
 /// Contributing sources that are told apart; the slots of a stage have a different one every few seconds.
 const MAX_CSRCS: usize = 1024;
 
@@ -51,14 +51,14 @@ struct Stream {
 }
 
 impl Listener {
-    /// Take note of an opened packet.
-    pub(crate) fn received(&mut self, now: Instant, clock: &Clock, opened: &Unprotected, payload: usize) {
+    /// Take note of an opened packet, whose timestamps count `rate` a second.
+    pub(crate) fn received(&mut self, now: Instant, clock: &Clock, rate: u32, opened: &Unprotected, payload: usize) {
         let ssrc = opened.header.ssrc;
         let at = match self.streams.iter().position(|stream| stream.ssrc == ssrc) {
             Some(at) => at,
             None => {
                 debug_assert!(self.streams.len() < MAX_SSRCS, "SRTP opens no more");
-                self.streams.push(Stream::new(ssrc, opened.index));
+                self.streams.push(Stream::new(ssrc, rate, opened.index));
                 self.streams.len() - 1
             }
         };
@@ -115,8 +115,8 @@ impl Listener {
 }
 
 impl Stream {
-    fn new(ssrc: u32, index: u64) -> Stream {
-        let reception = Reception::new(CLOCK_RATE);
+    fn new(ssrc: u32, rate: u32, index: u64) -> Stream {
+        let reception = Reception::new(rate);
         Stream { ssrc, reception, packets: 0, bytes: 0, highest: index, gaps: 0, reordered: 0 }
     }
 

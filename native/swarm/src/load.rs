@@ -12,13 +12,13 @@ use std::{
 };
 
 use swarm::{
-    Clock, Identity, Join, Microphone, Progress, Random, Settings, Swarm,
+    Clock, Devices, Identity, Join, Microphone, Progress, Random, Settings, Swarm,
     dump::Dump,
     histogram::Histogram,
     report::Report,
     talk::Pattern,
     voice::Voice,
-    whip::{Resource, Signalling},
+    whip::{Resource, Signalling, Wanted},
 };
 
 use crate::options::{Options, Planned};
@@ -118,13 +118,15 @@ pub fn run(
     let Joiner { signalling, joined, .. } = joiner;
     let joined = joined.into_inner().unwrap_or_else(PoisonError::into_inner);
     let undeleted = leave(&signalling, joined.resources, parallel);
-    let (outcomes, delay) = swarm.stop()?;
+    let (outcomes, delays) = swarm.stop()?;
 
-    let mut report = Report { delay, signalling: joined.signalling, ..Report::default() };
+    let mut report =
+        Report { delay: delays.voice, video_delay: delays.video, signalling: joined.signalling, ..Report::default() };
     joined.refusals.into_iter().chain(undeleted).for_each(|reason| report.fail(reason));
     let publishers = plan.iter().filter(|peer| peer.publishes).count() as u64;
     report.publishers.asked = publishers;
     report.players.asked = plan.len() as u64 - publishers;
+    let sees = options.video && options.video_slots() > 0;
     let should_hear = publishers > 0 && options.talkers != Some(0) && talked >= DEAF;
     for outcome in &outcomes {
         let peer = &plan[outcome.number as usize];
@@ -133,6 +135,10 @@ pub fn run(
         let is_deaf = outcome.statistics.streams.iter().all(|stream| stream.packets == 0);
         if should_hear && !peer.publishes && is_well && is_deaf {
             report.fail("heard nothing".into());
+        }
+        let is_blind = outcome.statistics.videos.iter().all(|video| video.decoded() == 0);
+        if should_hear && sees && !peer.publishes && is_well && is_blind {
+            report.fail("saw nothing".into());
         }
     }
     report.joins_per_second =
@@ -182,11 +188,17 @@ impl Joiner<'_> {
 
     fn join(&self, number: usize, peer: &Planned, random: &mut Random) -> Result<(), String> {
         let began = Instant::now();
-        let slots = if peer.publishes { 0 } else { usize::from(self.options.slots) };
-        let agreed = self
-            .signalling
-            .join(&peer.endpoint, &self.identity, peer.publishes, slots, random)
-            .map_err(|error| error.to_string())?;
+        let stamp = (self.run, number as u32);
+        let camera = self.options.camera(stamp).filter(|_| peer.publishes);
+        let wanted = if peer.publishes {
+            let video = camera.as_ref().map(|camera| camera.streams(random)).unwrap_or_default();
+            Wanted { voice: true, video, ..Wanted::default() }
+        } else {
+            let (slots, video_slots) = (usize::from(self.options.slots), self.options.video_slots());
+            Wanted { slots, video_slots, ..Wanted::default() }
+        };
+        let agreed =
+            self.signalling.join(&peer.endpoint, &self.identity, wanted, random).map_err(|error| error.to_string())?;
         let dump = {
             let mut joined = self.lock();
             joined.signalling.record(began.elapsed());
@@ -200,10 +212,11 @@ impl Joiner<'_> {
             pattern: Pattern::new(peer.members, talkers, self.options.turn),
             member: peer.member,
             dtx: !self.options.no_dtx,
-            stamp: (!self.options.no_stamp).then_some((self.run, number as u32)),
+            stamp: (!self.options.no_stamp).then_some(stamp),
         });
         let (session, socket) = (agreed.session, agreed.socket);
-        let join = Join { number: number as u64, session, socket, microphone, began, dump };
+        let devices = Devices { microphone, camera };
+        let join = Join { number: number as u64, session, socket, devices, began, dump };
         self.swarm.add(join).map_err(|error| error.to_string())
     }
 }

@@ -3,7 +3,10 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use swarm::whip::Endpoint;
+use swarm::{Camera, Encoding, whip::Endpoint};
+
+/// RFC 8853 has no limit; servers know three, and a camera has no pixels for more.
+const MAX_ENCODINGS: usize = 3;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -11,6 +14,10 @@ Examples:
   One voice, a hundred listeners, for half a minute:
     swarm --whip http://127.0.0.1:8080/whip/ROOM --whep http://127.0.0.1:8080/whep/ROOM \\
           --bearer TOKEN --players 100 --seconds 30
+
+  A camera in three encodings of 2.5 Mb/s together, and fifty who watch it:
+    swarm --whip http://127.0.0.1:8080/whip/ROOM --whep http://127.0.0.1:8080/whep/ROOM \\
+          --bearer TOKEN --players 50 --video
 
   Ten rooms of five publishers (two talk at a time) and five players, joining 50 a second, as JSON:
     swarm $(for room in $ROOMS; do echo --whip $NODE/whip/$room --whep $NODE/whep/$room; done) \\
@@ -57,6 +64,18 @@ pub struct Options {
     /// Streams that a player asks for
     #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub slots: u8,
+    /// Publishers send synthetic VP8 too, in three temporal layers, and players ask for it
+    #[arg(long)]
+    pub video: bool,
+    /// Video streams that a player asks for [default: 1 with --video]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u8).range(0..=32), requires = "video")]
+    pub video_slots: Option<u8>,
+    /// Of the simulcast encodings, the smallest first; one: no simulcast
+    #[arg(long, value_name = "BITS/S,…", default_value = "150k,500k,1.85M", value_delimiter = ',', value_parser = bitrate)]
+    pub bitrates: Vec<u32>,
+    /// Frames of video a second
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    pub frame_rate: u32,
     /// How long the load lasts after the last peer joined
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub seconds: Duration,
@@ -103,6 +122,25 @@ pub struct Planned {
 }
 
 impl Options {
+    /// What a publisher sends beside its voice, with these stamps.
+    pub fn camera(&self, stamp: (u32, u32)) -> Option<Camera> {
+        // Each encoding has half the width of the next.
+        let halvings = |number: usize| (self.bitrates.len() - 1 - number) as u32;
+        let encoding = |(number, bitrate): (usize, &u32)| Encoding {
+            bitrate: *bitrate,
+            width: 1280 >> halvings(number),
+            height: 720 >> halvings(number),
+        };
+        let encodings = self.bitrates.iter().enumerate().map(encoding).collect();
+        let (frame_rate, key_frames_at_once) = (self.frame_rate, false);
+        self.video.then_some(Camera { encodings, frame_rate, key_frames_at_once, stamp })
+    }
+
+    /// How many videos a player asks for.
+    pub fn video_slots(&self) -> usize {
+        usize::from(self.video_slots.unwrap_or(u8::from(self.video)))
+    }
+
     /// Everybody, in the order in which they join. Errors are sentences for whoever wrote the command line.
     pub fn plan(&self) -> Result<Vec<Planned>, String> {
         let publishers = self.publishers.unwrap_or(self.whip.len());
@@ -115,6 +153,9 @@ impl Options {
         }
         if players > 0 && self.whep.is_empty() {
             return Err("players need --whep URL".into());
+        }
+        if self.bitrates.is_empty() || self.bitrates.len() > MAX_ENCODINGS {
+            return Err(format!("--bitrates has from 1 to {MAX_ENCODINGS} encodings"));
         }
         if players == 0 && self.dump.is_some() {
             return Err("--dump writes what a player receives, and there is none".into());
@@ -162,6 +203,17 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "not a number of seconds".to_owned())
 }
 
+/// Bits a second, as 150k or 1.85M.
+fn bitrate(text: &str) -> Result<u32, String> {
+    let (number, unit) = match text.strip_suffix(['k', 'M']) {
+        Some(number) if text.ends_with('k') => (number, 1e3),
+        Some(number) => (number, 1e6),
+        None => (text, 1.0),
+    };
+    let bits = number.parse::<f64>().ok().map(|number| number * unit).filter(|bits| (1e4..=5e7).contains(bits));
+    bits.map(|bits| bits as u32).ok_or("from 10k to 50M bits a second".to_owned())
+}
+
 fn rate(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|rate| (0.01..=100_000.0).contains(rate)).ok_or("from 0.01 to 100000".to_owned())
 }
@@ -191,6 +243,16 @@ mod tests {
     }
 
     #[test]
+    fn a_camera_has_the_bitrates_that_are_asked_for() {
+        let options =
+            Options::try_parse_from("swarm --whip http://a --video --bitrates 150k,1.85M".split(' ')).unwrap();
+        let camera = options.camera((1, 2)).unwrap();
+        let encodings: Vec<_> = camera.encodings.iter().map(|each| (each.bitrate, each.width, each.height)).collect();
+        assert_eq!(encodings, [(150_000, 640, 360), (1_850_000, 1280, 720)]);
+        assert_eq!((options.video_slots(), camera.stamp), (1, (1, 2)));
+    }
+
+    #[test]
     fn a_token_is_for_all_or_for_its_url() {
         let one = plan("swarm --whip http://a --whep http://b --bearer x").unwrap();
         assert!(one.iter().all(|peer| peer.endpoint.bearer.as_deref() == Some("x")));
@@ -209,6 +271,9 @@ mod tests {
             "swarm --whip http://a --rate 0",
             "swarm --whip http://a --seconds -1",
             "swarm --whip http://a --dump x",
+            "swarm --whip http://a --video --bitrates 1k",
+            "swarm --whip http://a --video --bitrates 1M,1M,1M,1M",
+            "swarm --whip http://a --video-slots 2",
             "swarm --whip http://a --bearers /nonexistent",
         ] {
             assert!(plan(line).is_err_and(|sentence| sentence.len() > 10), "{line}");

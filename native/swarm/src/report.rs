@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::{Outcome, histogram::Histogram};
+use crate::{CameraStatistics, Outcome, VideoStatistics, histogram::Histogram};
 
 /// How many clients of one kind there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,12 @@ pub struct Report {
     pub signalling: Histogram,
     /// From a stamped frame's sending to its opening.
     pub delay: Histogram,
+    /// The same of packets of video.
+    pub video_delay: Histogram,
+    /// What cameras sent, if there were any; `allowed` is the least that a server allowed one.
+    pub cameras: Option<CameraStatistics>,
+    /// What players saw, in all streams together, if there were any.
+    pub videos: Option<VideoStatistics>,
     /// Jitter of each stream, when it ended (RFC 3550 §6.4.1).
     pub jitter: Histogram,
     /// RTP packets and bytes of payload sent.
@@ -72,6 +78,14 @@ impl Report {
         }
         self.sent.0 += statistics.sent_packets;
         self.sent.1 += statistics.sent_bytes;
+        if let Some(camera) = &statistics.camera {
+            self.sent.0 += camera.packets;
+            self.sent.1 += camera.bytes;
+            self.cameras.get_or_insert_default().merge(camera);
+        }
+        for video in &statistics.videos {
+            self.videos.get_or_insert_default().merge(video);
+        }
         for stream in &statistics.streams {
             self.received.0 += stream.packets;
             self.received.1 += stream.bytes;
@@ -133,6 +147,9 @@ impl Report {
             "jitter_ms": quantiles(&self.jitter),
             "delay_ms": quantiles(&self.delay),
             "sources_heard": self.heard.map(|(fewest, most)| json!({ "fewest": fewest, "most": most })),
+            "video_sent": self.cameras.as_ref().map(sent_video),
+            "video_seen": self.videos.as_ref().map(seen_video),
+            "video_delay_ms": quantiles(&self.video_delay),
             "late_frames": self.late_frames,
             "socket_errors": self.socket_errors,
         })
@@ -157,6 +174,21 @@ impl fmt::Display for Report {
         if let Some((fewest, most)) = self.heard {
             row("voices a player heard", format!("{fewest} to {most}"))?;
         }
+        if let Some(sent) = &self.cameras {
+            row("video frames sent", format!("{}, {} key frames", sent.frames, sent.key_frames))?;
+            row("  asked of senders", format!("{} key frames, {} packets again", sent.asked, sent.nacked))?;
+        }
+        if let Some(seen) = &self.videos {
+            let encodings = seen.frames.map(|frames| frames.to_string()).join(" + ");
+            row("video frames seen", format!("{encodings}, {} undecodable", seen.undecodable))?;
+            row("  wrongly cut", format!("{}, with {} jumps of numbers", seen.miscut, seen.jumps))?;
+            row("  switches of layers", seen.switches.to_string())?;
+            row("  freezes", format!("{}, {:.1} s in all", seen.freezes, seen.frozen.as_secs_f64()))?;
+            let mean = milliseconds(seen.mean_repair().unwrap_or_default());
+            row("  packets repaired", format!("{} of {}, after {mean} ms", seen.repaired, seen.nacked))?;
+            row("  key frames asked for", seen.asked.to_string())?;
+            row("delay of video", line(&self.video_delay))?;
+        }
         for (what, count) in [
             ("packets refused", self.refused),
             ("of unknown streams", self.unannounced),
@@ -173,6 +205,45 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+fn sent_video(sent: &CameraStatistics) -> Value {
+    json!({
+        "frames": sent.frames,
+        "key_frames": sent.key_frames,
+        "packets": sent.packets,
+        "bytes": sent.bytes,
+        "asked": sent.asked,
+        "nacked": sent.nacked,
+        "repaired": sent.repaired,
+        "unknown": sent.unknown,
+        "feedback": sent.feedback,
+        "late_frames": sent.late_frames,
+        "allowed_bits_per_s": sent.allowed,
+    })
+}
+
+fn seen_video(seen: &VideoStatistics) -> Value {
+    json!({
+        "packets": seen.packets,
+        "bytes": seen.bytes,
+        "frames": seen.frames,
+        "key_frames": seen.key_frames,
+        "undecodable": seen.undecodable,
+        "miscut": seen.miscut,
+        "switches": seen.switches,
+        "changes": seen.changes,
+        "freezes": seen.freezes,
+        "frozen_ms": milliseconds(seen.frozen),
+        "longest_ms": milliseconds(seen.longest),
+        "holes": seen.holes,
+        "jumps": seen.jumps,
+        "nacked": seen.nacked,
+        "repaired": seen.repaired,
+        "repair_ms": seen.mean_repair().map(milliseconds),
+        "needless": seen.needless,
+        "asked": seen.asked,
+    })
 }
 
 fn milliseconds(duration: Duration) -> f64 {

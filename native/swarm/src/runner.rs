@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    Clock, Failure, Identity, Microphone, Session, Statistics,
+    Clock, Devices, Failure, Identity, Session, Statistics,
     dump::Dump,
     histogram::Histogram,
     worker::{Order, Worker},
@@ -40,8 +40,8 @@ pub struct Join {
     pub session: Session,
     /// Its socket, bound; it is connected to the session's remote address here.
     pub socket: UdpSocket,
-    /// What it says, when the session has a source.
-    pub microphone: Option<Microphone>,
+    /// What it says and shows.
+    pub devices: Devices,
     /// When its user decided to join: the time until media flows counts from here.
     pub began: Instant,
     /// Where to write what it receives.
@@ -61,6 +61,15 @@ pub struct Outcome {
     pub socket_errors: u64,
     /// What it counted.
     pub statistics: Statistics,
+}
+
+/// From the sending of stamped packets to their opening.
+#[derive(Clone, Debug, Default)]
+pub struct Delays {
+    /// Of voice frames, a packet each.
+    pub voice: Histogram,
+    /// Of packets of video; of one that was lost, until its repair.
+    pub video: Histogram,
 }
 
 /// Totals of now.
@@ -98,7 +107,7 @@ pub struct Swarm {
 struct Handle {
     orders: Sender<Order>,
     waker: mio::Waker,
-    thread: JoinHandle<(Vec<Outcome>, Histogram)>,
+    thread: JoinHandle<(Vec<Outcome>, Delays)>,
 }
 
 impl Swarm {
@@ -146,11 +155,11 @@ impl Swarm {
         self.shared.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Say goodbye. What became of all, by number, and the delays of all frames that were stamped in this process. Errors
+    /// Say goodbye. What became of all, by number, and the delays of all packets that were stamped in this process. Errors
     /// are of epoll, or of a thread that panicked.
-    pub fn stop(self) -> io::Result<(Vec<Outcome>, Histogram)> {
+    pub fn stop(self) -> io::Result<(Vec<Outcome>, Delays)> {
         self.prepare_to_leave();
-        let (mut outcomes, mut delays) = (Vec::new(), Histogram::default());
+        let (mut outcomes, mut delays) = (Vec::new(), Delays::default());
         for worker in &self.workers {
             // A thread that is gone is found out by `join`.
             let _ = worker.orders.send(Order::Stop);
@@ -160,7 +169,8 @@ impl Swarm {
             let (some, theirs) =
                 worker.thread.join().map_err(|_| io::Error::other("a thread of the swarm panicked"))?;
             outcomes.extend(some);
-            delays.merge(&theirs);
+            delays.voice.merge(&theirs.voice);
+            delays.video.merge(&theirs.video);
         }
         outcomes.sort_by_key(|outcome| outcome.number);
         Ok((outcomes, delays))

@@ -64,6 +64,65 @@ pub struct Source {
     pub level_extension: Option<u8>,
 }
 
+/// One stream of a video source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoStream {
+    /// Which of the camera's encodings it is, 0 is the smallest.
+    pub encoding: usize,
+    /// Its name when there are several (RFC 8851).
+    pub rid: Option<String>,
+    /// Of the stream.
+    pub ssrc: u32,
+    /// Of its repair (RFC 4588).
+    pub rtx_ssrc: Option<u32>,
+}
+
+/// What a client publishes beside its voice: VP8 in one stream, or in several (RFC 8853).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoSource {
+    /// Of its m-line.
+    pub mid: String,
+    /// The smallest first.
+    pub streams: Vec<VideoStream>,
+}
+
+/// A video stream of the server's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoSlot {
+    /// Of the stream.
+    pub ssrc: u32,
+    /// Of its repair (RFC 4588).
+    pub rtx_ssrc: Option<u32>,
+}
+
+/// Ids of header extensions (RFC 8285), 1 to 14, of those that both sides know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// RFC 9143 §15.
+    pub mid: Option<u8>,
+    /// RFC 8852 §3.1.
+    pub rid: Option<u8>,
+    /// RFC 8852 §3.2.
+    pub repaired_rid: Option<u8>,
+    /// draft-holmer-rmcat-transport-wide-cc-extensions-01.
+    pub transport_cc: Option<u8>,
+}
+
+/// The video of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Video {
+    /// What it publishes, if anything.
+    pub source: Option<VideoSource>,
+    /// What the server said that it sends.
+    pub slots: Vec<VideoSlot>,
+    /// Of VP8.
+    pub payload_type: u8,
+    /// Of its repair (RFC 4588); None: lost packets are sent again as they were.
+    pub rtx_payload_type: Option<u8>,
+    /// The same on all m-lines.
+    pub extensions: Extensions,
+}
+
 /// One client's transport and streams, as offer and answer together describe them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -81,4 +140,6 @@ pub struct Session {
     pub source: Option<Source>,
     /// The SSRCs on which the server said that it sends. Others are counted and heard all the same.
     pub slots: Vec<u32>,
+    /// None when there is none.
+    pub video: Option<Video>,
 }

@@ -13,7 +13,7 @@ use ureq::{
 };
 
 use crate::{
-    Credentials, Identity, Random, Session,
+    Credentials, Identity, Random, Session, VideoStream,
     sdp::{BadAnswer, Offer},
 };
 
@@ -46,6 +46,19 @@ pub struct Agreed {
     pub socket: UdpSocket,
     /// To be deleted at the end; None when the server gave no Location.
     pub resource: Option<Resource>,
+}
+
+/// What a client would send and receive.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Send a voice.
+    pub voice: bool,
+    /// Voices to hear.
+    pub slots: usize,
+    /// Video to send: [`crate::Camera::streams`].
+    pub video: Vec<VideoStream>,
+    /// Videos to see.
+    pub video_slots: usize,
 }
 
 /// Why there is no session.
@@ -87,13 +100,12 @@ impl Signalling {
         Signalling { agent: config.new_agent() }
     }
 
-    /// Offer to publish (then `slots` is what comes back beside it, normally 0) or to play.
+    /// Offer to publish, to play, or both.
     pub fn join(
         &self,
         endpoint: &Endpoint,
         identity: &Identity,
-        publishes: bool,
-        slots: usize,
+        wanted: Wanted,
         random: &mut Random,
     ) -> Result<Agreed, Error> {
         let (server, socket) = socket_towards(&endpoint.url)?;
@@ -101,8 +113,10 @@ impl Signalling {
             local: Credentials { ufrag: random.ice_chars(8), password: random.ice_chars(24) },
             fingerprint: *identity.fingerprint(),
             candidate: Some(socket.local_addr()?),
-            ssrc: publishes.then(|| random.number() as u32 | 1),
-            slots,
+            ssrc: wanted.voice.then(|| random.number() as u32 | 1),
+            slots: wanted.slots,
+            video: wanted.video,
+            video_slots: wanted.video_slots,
             session: random.number() as u32,
         };
         let (answer, resource) = self.post(endpoint, &offer.to_sdp())?;

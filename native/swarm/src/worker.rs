@@ -16,8 +16,8 @@ use std::{
 use mio::{Events, Interest, Poll, Token, Waker, net::UdpSocket};
 
 use crate::{
-    Client, Clock, Failure, Identity, Join, MAX_DATAGRAM, Outcome, Output, Packet, Random, Settings, State, Statistics,
-    dump::Dump, histogram::Histogram, runner::Shared, stamp::Stamp,
+    Client, Clock, Delays, Failure, Identity, Join, MAX_DATAGRAM, Outcome, Output, Packet, Random, Settings, State,
+    Statistics, VideoStamp, dump::Dump, runner::Shared, stamp::Stamp,
 };
 
 /// The token of the waker; clients have their indices.
@@ -45,7 +45,7 @@ pub(crate) struct Worker {
     /// When which peer wants to be polled. An entry that is not the peer's `scheduled` any more is void.
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     outcomes: Vec<Outcome>,
-    delays: Histogram,
+    delays: Delays,
 }
 
 struct Peer {
@@ -62,11 +62,11 @@ struct Peer {
     dump: Option<Dump>,
 }
 
-/// A client's way out: its socket, and the histogram of the thread.
+/// A client's way out: its socket, and the histograms of the thread.
 struct Way<'a> {
     socket: &'a UdpSocket,
     errors: &'a mut u64,
-    delays: Option<&'a mut Histogram>,
+    delays: Option<&'a mut Delays>,
     run: u32,
     elapsed: Duration,
 }
@@ -80,7 +80,9 @@ impl Output for Way<'_> {
     fn heard(&mut self, packet: &Packet<'_>) {
         let Some(delays) = &mut self.delays else { return };
         if let Some(stamp) = Stamp::read(packet.payload).filter(|stamp| stamp.run == self.run) {
-            delays.record(self.elapsed.saturating_sub(stamp.sent));
+            delays.voice.record(self.elapsed.saturating_sub(stamp.sent));
+        } else if let Some(stamp) = VideoStamp::read(packet.payload).filter(|stamp| stamp.run == self.run) {
+            delays.video.record(self.elapsed.saturating_sub(stamp.sent));
         }
     }
 }
@@ -100,13 +102,13 @@ impl Worker {
             peers: Vec::new(),
             timers: BinaryHeap::new(),
             outcomes: Vec::new(),
-            delays: Histogram::default(),
+            delays: Delays::default(),
         };
         Ok((worker, waker))
     }
 
     /// Serve until told to stop. Panics when epoll fails, which leaves nothing to go on with.
-    pub(crate) fn run(mut self) -> (Vec<Outcome>, Histogram) {
+    pub(crate) fn run(mut self) -> (Vec<Outcome>, Delays) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             let next = self.timers.peek().map(|Reverse((due, _))| due.saturating_duration_since(Instant::now()));
@@ -160,14 +162,14 @@ impl Worker {
     }
 
     fn open(&mut self, now: Instant, join: Join) -> io::Result<Peer> {
-        let Join { number, session, socket, microphone, began, dump } = join;
+        let Join { number, session, socket, devices, began, dump } = join;
         let socket = connect(socket, session.remote)?;
         socket.set_nonblocking(true)?;
         let mut socket = UdpSocket::from_std(socket);
         self.poll.registry().register(&mut socket, Token(self.peers.len()), Interest::READABLE)?;
         let slots = if dump.is_some() { session.slots.clone() } else { Vec::new() };
         let random = Random::new(self.random.number());
-        let client = Client::new(now, &self.identity, self.clock, session, microphone, random)?;
+        let client = Client::new(now, &self.identity, self.clock, session, devices, random)?;
         let (joined, scheduled) = (None, None);
         Ok(Peer { number, client, socket, slots, began, joined, scheduled, socket_errors: 0, told: (0, 0), dump })
     }
@@ -280,7 +282,7 @@ impl Worker {
         });
     }
 
-    fn finish(mut self) -> (Vec<Outcome>, Histogram) {
+    fn finish(mut self) -> (Vec<Outcome>, Delays) {
         for at in 0..self.peers.len() {
             let Some(peer) = &mut self.peers[at] else { continue };
             let now = Instant::now();

@@ -6,7 +6,9 @@ use sfu::{
     MAX_DATAGRAM,
     stun::{Class, IntegrityKey, Message, binding_error, binding_request, binding_success},
 };
-use swarm::{Client, Clock, Credentials, Failure, Fingerprint, Hash, Identity, Output, Packet, Random, Session, State};
+use swarm::{
+    Client, Clock, Credentials, Devices, Failure, Fingerprint, Hash, Identity, Output, Packet, Random, Session, State,
+};
 
 const SERVER_PASSWORD: &str = "the+password+of+the+server";
 const CLIENT_PASSWORD: &str = "the+password+of+the+client";
@@ -42,9 +44,10 @@ impl Virtual {
             opens_dtls: true,
             source: None,
             slots: vec![1],
+            video: None,
         };
         let identity = Identity::new().unwrap();
-        let client = Client::new(now, &identity, Clock::start(), session, None, Random::new(1)).unwrap();
+        let client = Client::new(now, &identity, Clock::start(), session, Devices::default(), Random::new(1)).unwrap();
         Virtual { client, now, sent: Sent::default() }
     }
 

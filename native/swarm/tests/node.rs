@@ -11,7 +11,7 @@ use std::{
 
 use support::Node;
 use swarm::{
-    Clock, Failure, Identity, Join, Microphone, Outcome, Progress, Session, Settings, Swarm, histogram::Histogram,
+    Clock, Delays, Devices, Failure, Identity, Join, Microphone, Outcome, Progress, Session, Settings, Swarm,
     talk::Pattern, voice::Voice,
 };
 
@@ -46,9 +46,10 @@ impl Crowd {
             dtx: true,
             stamp: Some((RUN, member as u32)),
         });
+        let devices = Devices { microphone, camera: None };
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let began = Instant::now();
-        self.swarm.add(Join { number: self.joined, session, socket, microphone, began, dump: None }).unwrap();
+        self.swarm.add(Join { number: self.joined, session, socket, devices, began, dump: None }).unwrap();
         self.joined += 1;
     }
 
@@ -60,7 +61,7 @@ impl Crowd {
         }
     }
 
-    fn stop(self) -> (Vec<Outcome>, Histogram) {
+    fn stop(self) -> (Vec<Outcome>, Delays) {
         self.swarm.stop().unwrap()
     }
 }
@@ -76,8 +77,8 @@ fn everybody_hears_those_who_talk_and_nothing_is_lost() {
     crowd.wait_until(|progress| progress.connected == 6 && progress.received > 1000);
     let (outcomes, delays) = crowd.stop();
     assert!(outcomes.iter().all(|outcome| outcome.failure.is_none() && outcome.joined.is_some()), "{outcomes:#?}");
-    assert!(delays.count() > 900);
-    assert!(delays.max() < PATIENCE);
+    assert!(delays.voice.count() > 900);
+    assert!(delays.voice.max() < PATIENCE);
     for (member, outcome) in outcomes.iter().enumerate() {
         let statistics = &outcome.statistics;
         assert_eq!((statistics.duplicates, statistics.refused, statistics.unannounced), (0, 0, 0), "{statistics:?}");

@@ -12,7 +12,7 @@ use super::{Kind, MS, Port, SECOND, header};
 /// Whole packets, headers included.
 pub const PACKET: usize = 1200;
 const FRAME: Duration = Duration::from_micros(33_333);
-/// Frames vary by so much about what the target says (RFC 8593's simplest model).
+/// Frames vary by so much about what the target says (as encoders do: RFC 8593).
 const NOISE: f64 = 0.1;
 
 #[derive(Clone, Debug)]

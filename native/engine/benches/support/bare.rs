@@ -14,9 +14,9 @@ use std::{
 
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-use super::{allocations, rooms::PAYLOAD};
+use super::allocations;
 
-/// RTP's fixed header, one CSRC, a level extension.
+/// RTP's fixed header, one CSRC, a short extension.
 const HEADER: usize = 12 + 4 + 8;
 
 /// Datagrams that the kernel took, and the CPU time of that.
@@ -29,13 +29,13 @@ pub struct BareThread {
 }
 
 impl BareThread {
-    /// At most 1024 addresses, all of IPv4.
-    pub fn start(addresses: Vec<SocketAddr>) -> BareThread {
+    /// At most 1024 addresses, all of IPv4; datagrams with so many bytes of payload.
+    pub fn start(addresses: Vec<SocketAddr>, payload: usize) -> BareThread {
         let (calls, orders) = sync_channel::<usize>(1);
         let (reports, spent) = sync_channel(1);
         thread::spawn(move || {
             allocations::excuse();
-            let Ok(mut bare) = Bare::new(&addresses) else { return };
+            let Ok(mut bare) = Bare::new(&addresses, payload) else { return };
             for calls in orders {
                 let clock = engine::thread_cpu();
                 let sent = (0..calls).map(|_| bare.send()).sum::<io::Result<u64>>();
@@ -58,6 +58,8 @@ impl BareThread {
 struct Bare {
     socket: UdpSocket,
     keys: Vec<LessSafeKey>,
+    /// What each datagram holds, which is copied into it.
+    payload: Vec<u8>,
     sequence: u64,
     packets: Vec<u8>,
     headers: Vec<libc::mmsghdr>,
@@ -67,17 +69,16 @@ struct Bare {
 }
 
 impl Bare {
-    /// What one datagram has: the same as one of the engine's.
-    const LENGTH: usize = HEADER + PAYLOAD.len() + 16;
-
     /// At most 1024 addresses (the kernel's UIO_MAXIOV), all of IPv4.
-    fn new(addresses: &[SocketAddr]) -> Result<Bare, Box<dyn std::error::Error>> {
+    fn new(addresses: &[SocketAddr], payload: usize) -> Result<Bare, Box<dyn std::error::Error>> {
         assert!(addresses.len() <= 1024, "one call sends no more");
         let keys = (0..addresses.len())
             .map(|index| Ok(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[index as u8; 16])?)))
             .collect::<Result<Vec<_>, ring::error::Unspecified>>()
             .map_err(|_| "a key of 16 bytes is right for AES-128")?;
-        let mut packets = vec![0u8; addresses.len() * Bare::LENGTH];
+        // The same as one of the engine's.
+        let length = HEADER + payload + 16;
+        let mut packets = vec![0u8; addresses.len() * length];
         let name = |address: &SocketAddr| match address {
             SocketAddr::V4(v4) => libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
@@ -89,7 +90,7 @@ impl Bare {
         };
         let mut names: Vec<_> = addresses.iter().map(name).collect();
         let mut vectors: Vec<_> = packets
-            .chunks_exact_mut(Bare::LENGTH)
+            .chunks_exact_mut(length)
             .map(|packet| libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() })
             .collect();
         let headers = names
@@ -106,14 +107,16 @@ impl Bare {
             })
             .collect();
         let socket = UdpSocket::bind("127.0.0.1:0")?;
-        Ok(Bare { socket, keys, sequence: 0, packets, headers, _names: names, _vectors: vectors })
+        let payload = vec![0x5A; payload];
+        Ok(Bare { socket, keys, payload, sequence: 0, packets, headers, _names: names, _vectors: vectors })
     }
 
     /// Seal one datagram for each socket and send them; how many the kernel took.
     fn send(&mut self) -> io::Result<u64> {
         self.sequence += 1;
-        for (packet, key) in self.packets.chunks_exact_mut(Bare::LENGTH).zip(&self.keys) {
-            seal(key, self.sequence, packet);
+        let length = self.packets.len() / self.keys.len();
+        for (packet, key) in self.packets.chunks_exact_mut(length).zip(&self.keys) {
+            seal(key, self.sequence, &self.payload, packet);
         }
         // SAFETY: each header points to a name, a vector and a packet in heap memory that `self` owns and never resizes.
         let taken = unsafe {
@@ -123,13 +126,13 @@ impl Bare {
     }
 }
 
-fn seal(key: &LessSafeKey, sequence: u64, packet: &mut [u8]) {
+fn seal(key: &LessSafeKey, sequence: u64, payload: &[u8], packet: &mut [u8]) {
     packet[2..4].copy_from_slice(&(sequence as u16).to_be_bytes());
-    packet[HEADER..HEADER + PAYLOAD.len()].copy_from_slice(&PAYLOAD);
+    packet[HEADER..HEADER + payload.len()].copy_from_slice(payload);
     let mut nonce = [0; 12];
     nonce[4..].copy_from_slice(&sequence.to_be_bytes());
     let (header, rest) = packet.split_at_mut(HEADER);
-    let (text, tag) = rest.split_at_mut(PAYLOAD.len());
+    let (text, tag) = rest.split_at_mut(payload.len());
     let sealed = key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(header), text);
     tag.copy_from_slice(sealed.expect("a datagram is short enough").as_ref());
 }

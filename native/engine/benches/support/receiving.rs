@@ -1,4 +1,4 @@
-//! What receiving costs, with and without UDP_GRO, from a sender that sends in bursts and from many that do not.
+//! What receiving costs, with and without UDP_GRO, from senders that send in bursts and from those that do not.
 
 use std::{
     io, mem,
@@ -9,37 +9,55 @@ use std::{
 };
 
 /// Datagrams that wait together: they fit into a socket's buffer of the usual size.
-const WAITING: usize = 100;
-const LENGTH: usize = 140;
-const BURST: usize = 20;
+const WAITING: usize = 60;
+
+/// Who sends.
+#[derive(Clone, Copy)]
+pub struct Pattern {
+    /// Bytes of a datagram.
+    pub length: usize,
+    /// Datagrams that come in one go, from one sender after the other; the kernel sees them as one.
+    pub burst: Option<usize>,
+    pub senders: usize,
+}
+
+/// Voices, each packet by itself.
+pub const ALONE: Pattern = Pattern { length: 140, burst: None, senders: 3 };
+/// Voices that a network held back.
+pub const BURSTS: Pattern = Pattern { length: 140, burst: Some(20), senders: 3 };
+/// Frames of video, whose packets are sent one by one and arrive in a row.
+pub const FRAMES: Pattern = Pattern { length: 1100, burst: None, senders: 6 };
+/// The same as a network card that coalesces (or loopback, from who uses UDP_SEGMENT) hands them over.
+pub const COALESCED_FRAMES: Pattern = Pattern { length: 1100, burst: Some(10), senders: 6 };
+
 const BATCH: usize = 64;
 /// With UDP_GRO, what any message may be; else what a datagram may.
 const COALESCED: usize = 65_536;
 const PLAIN: usize = 1_500;
 
 /// CPU time of receiving one datagram.
-pub fn cost(coalesce: bool, in_bursts: bool, rounds: usize) -> io::Result<Duration> {
+pub fn cost(coalesce: bool, pattern: Pattern, rounds: usize) -> io::Result<Duration> {
     let receiver = UdpSocket::bind("127.0.0.1:0")?;
     receiver.set_nonblocking(true)?;
     set_option(&receiver, libc::UDP_GRO, libc::c_int::from(coalesce))?;
     let to = receiver.local_addr()?;
-    let senders = (0..WAITING / BURST).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<io::Result<Vec<_>>>()?;
-    if in_bursts {
+    let senders = (0..pattern.senders).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<io::Result<Vec<_>>>()?;
+    if pattern.burst.is_some() {
         for sender in &senders {
-            set_option(sender, libc::UDP_SEGMENT, LENGTH as libc::c_int)?;
+            set_option(sender, libc::UDP_SEGMENT, pattern.length as libc::c_int)?;
         }
     }
     let mut inbox = Inbox::new(if coalesce { COALESCED } else { PLAIN });
     let (mut cpu, mut received) = (Duration::ZERO, 0);
     for _ in 0..rounds {
-        send(&senders, to, in_bursts)?;
+        send(&senders, to, pattern)?;
         let clock = engine::thread_cpu();
         let mut bytes = 0;
         while let Some(taken) = inbox.fill(&receiver) {
             bytes += taken;
         }
         cpu += engine::thread_cpu() - clock;
-        received += bytes / LENGTH;
+        received += bytes / pattern.length;
     }
     if received != rounds * WAITING {
         return Err(io::Error::other(format!("{received} of {} datagrams came", rounds * WAITING)));
@@ -47,15 +65,11 @@ pub fn cost(coalesce: bool, in_bursts: bool, rounds: usize) -> io::Result<Durati
     Ok(cpu / received as u32)
 }
 
-fn send(senders: &[UdpSocket], to: SocketAddr, in_bursts: bool) -> io::Result<()> {
-    if in_bursts {
-        for sender in senders {
-            sender.send_to(&[7; LENGTH * BURST], to)?;
-        }
-    } else {
-        for sender in senders.iter().cycle().take(WAITING) {
-            sender.send_to(&[7; LENGTH], to)?;
-        }
+fn send(senders: &[UdpSocket], to: SocketAddr, pattern: Pattern) -> io::Result<()> {
+    let burst = pattern.burst.unwrap_or(1);
+    let datagrams = vec![7; pattern.length * burst];
+    for sender in senders.iter().cycle().take(WAITING / burst) {
+        sender.send_to(&datagrams, to)?;
     }
     Ok(())
 }

@@ -218,8 +218,8 @@ fn join(engine: &Engine, size: Size, member: usize) -> Result<(UdpSocket, Socket
     };
     let config = PeerConfig {
         screen_sound: None,
-            video: None,
-            local_ufrag: name.clone(),
+        video: None,
+        local_ufrag: name.clone(),
         local_password: password.clone(),
         remote_ufrag: name,
         remote_password: password,

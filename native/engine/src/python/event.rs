@@ -84,8 +84,12 @@ impl From<event::Event> for Event {
 pub(super) struct Limit(Option<sfu::Limit>);
 
 impl Limit {
-    const ALL: [Limit; 4] =
-        [Limit(None), Limit(Some(sfu::Limit::Bandwidth)), Limit(Some(sfu::Limit::Source)), Limit(Some(sfu::Limit::Codec))];
+    const ALL: [Limit; 4] = [
+        Limit(None),
+        Limit(Some(sfu::Limit::Bandwidth)),
+        Limit(Some(sfu::Limit::Source)),
+        Limit(Some(sfu::Limit::Codec)),
+    ];
 
     fn name(self) -> &'static str {
         match self.0 {

@@ -39,6 +39,7 @@ impl Sfu {
                 video.estimator.feedback(now, information).map_err(|_| Drop::Malformed)?;
                 let target = video.estimator.target();
                 video.pacer.set_rate(target);
+                video.probe(now);
                 // What is too much is not sent until the next look.
                 if target.0 < video.given {
                     self.share_out(now, key, out);
@@ -82,7 +83,6 @@ impl Sfu {
         if let Some(track) = self.tracks.get_mut(track) {
             track.encodings[usize::from(level.encoding)].key_frames.want(now);
         }
-
     }
 
     /// RFC 4585 §6.2.1: each four bytes name a packet and, by bits, the sixteen after it. They are answered by RFC 4588.
@@ -101,7 +101,8 @@ impl Sfu {
                 }
                 let Some(placed) = video.streams[slot].missed(now, sequence, again_after) else { continue };
                 let Some(index) = placed.index else { continue };
-                let encoding = self.tracks.get(placed.track).map(|track| &track.encodings[usize::from(placed.encoding)]);
+                let encoding =
+                    self.tracks.get(placed.track).map(|track| &track.encodings[usize::from(placed.encoding)]);
                 let Some(packet) = encoding.and_then(|encoding| encoding.cache.get(index)) else { continue };
                 if video.may_repair(now, packet.payload().len()) {
                     video.wait_repeat(slot as u8, placed);
@@ -120,7 +121,9 @@ fn remb(information: &[u8]) -> Option<Bitrate> {
     }
     let exponent = fixed[5] >> 2;
     let mantissa = u64::from(fixed[5] & 3) << 16 | u64::from(fixed[6]) << 8 | u64::from(fixed[7]);
-    Some(Bitrate(mantissa.checked_shl(u32::from(exponent)).filter(|rate| rate >> exponent == mantissa).unwrap_or(u64::MAX)))
+    Some(Bitrate(
+        mantissa.checked_shl(u32::from(exponent)).filter(|rate| rate >> exponent == mantissa).unwrap_or(u64::MAX),
+    ))
 }
 
 /// What we report of a peer's cameras and screens (RFC 3550 §6.4.1).
@@ -149,7 +152,10 @@ pub(crate) fn sender_reports<'a>(
         let ahead = stream.switch.stamp_shift()?.wrapping_sub(encoding.to_clock()?);
         stream.reported = stream.packets;
         let rtp_timestamp = ticks.wrapping_sub(encoding.lag()).wrapping_add(ahead);
-        Some((stream.config.ssrc, SenderInfo { ntp: clock.ntp(now), rtp_timestamp, packets: stream.packets, octets: stream.octets }))
+        Some((
+            stream.config.ssrc,
+            SenderInfo { ntp: clock.ntp(now), rtp_timestamp, packets: stream.packets, octets: stream.octets },
+        ))
     })
 }
 

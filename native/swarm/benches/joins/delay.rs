@@ -109,7 +109,7 @@ pub fn measure(is_quick: bool) -> Result<(), Box<dyn Error>> {
     let lost: i64 = outcomes.iter().flat_map(|outcome| &outcome.statistics.streams).map(|stream| stream.lost).sum();
     drop(host);
 
-    let mut line = figures("forwarding_delay", &delays);
+    let mut line = figures("forwarding_delay", &delays.voice);
     line["rooms"] = json!(rooms);
     line["packets_per_s"] = json!(packets as f64 / period.as_secs_f64());
     line["media_thread_load"] = json!(media);
@@ -121,7 +121,7 @@ pub fn measure(is_quick: bool) -> Result<(), Box<dyn Error>> {
 
     let echoed = echo::measure((rooms * TALKERS) as usize, period)?;
     println!("{}", figures("echo_delay", &echoed));
-    let ratio = |part| delays.quantile(part).as_secs_f64() / echoed.quantile(part).as_secs_f64();
+    let ratio = |part| delays.voice.quantile(part).as_secs_f64() / echoed.quantile(part).as_secs_f64();
     println!("{}", json!({ "delay_ratio_p50": ratio(0.5), "delay_ratio_p99": ratio(0.99) }));
     Ok(())
 }

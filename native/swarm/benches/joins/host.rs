@@ -14,7 +14,7 @@ use std::{
 
 use engine::dtls::{Fingerprints, Terms};
 use sfu::{PeerId, RoomId};
-use swarm::{Clock, Identity, Join, Microphone, Progress, Random, Session, Settings, Swarm};
+use swarm::{Clock, Devices, Identity, Join, Microphone, Progress, Random, Session, Settings, Swarm};
 
 use crate::support::{Node, describe};
 
@@ -197,8 +197,9 @@ impl Clients {
             }
             let socket = UdpSocket::bind("127.0.0.1:0")?;
             let (number, began) = (self.number, Instant::now());
+            let devices = Devices { microphone: microphone(at), camera: None };
             self.number += 1;
-            self.swarm.add(Join { number, session, socket, microphone: microphone(at), began, dump: None })?;
+            self.swarm.add(Join { number, session, socket, devices, began, dump: None })?;
         }
         while self.progress()?.connected < before + count {
             wait(deadline)?;

@@ -76,8 +76,8 @@ pub fn describe(
     let slots: Vec<u32> = (0..slots).map(ssrc).collect();
     let config = PeerConfig {
         screen_sound: None,
-            video: None,
-            local_ufrag: ours.ufrag.clone(),
+        video: None,
+        local_ufrag: ours.ufrag.clone(),
         local_password: ours.password.clone(),
         remote_ufrag: theirs.ufrag.clone(),
         remote_password: theirs.password.clone(),
@@ -110,6 +110,7 @@ pub fn describe(
         opens_dtls: true,
         source,
         slots,
+        video: None,
     };
     (config, session)
 }
