@@ -89,6 +89,13 @@ async def test_a_camera_is_published_and_played_in_the_codec_that_is_offered(
     assert (counters["camera"], counters["screen"]) == (1, 0)
 
 
+async def test_video_may_be_first_and_alone(http: httpx.AsyncClient, keys: Keys) -> None:
+    head, camera, microphone, *_ = offer("firefox-simulcast").split("\r\nm=")
+    for lines in ((head, camera, microphone), (head, camera)):
+        answer = (await begin(http, keys, "whip", "\r\nm=".join(lines) + "\r\n")).created.text
+        assert answer.split("\r\nm=")[1].startswith("video 9 ")
+
+
 async def test_two_cameras_are_one_too_many(http: httpx.AsyncClient, keys: Keys) -> None:
     room = uuid4()
     sdp = offer("chromium-simulcast-first").replace("a=recvonly", "a=inactive")
