@@ -54,13 +54,14 @@ impl Sfu {
                 Ok(true)
             }
             (true, rtcp::PLI) => {
-                self.picture_lost(now, key, media);
+                self.picture_lost(now, key, media, out);
                 Ok(true)
             }
             (true, rtcp::FIR) => {
                 // RFC 5104 §4.3.1.1: the SSRCs are in the entries.
                 for entry in information.chunks_exact(8).take(LOOKED_FOR) {
-                    self.picture_lost(now, key, u32::from_be_bytes([entry[0], entry[1], entry[2], entry[3]]));
+                    let ssrc = u32::from_be_bytes([entry[0], entry[1], entry[2], entry[3]]);
+                    self.picture_lost(now, key, ssrc, out);
                 }
                 Ok(true)
             }
@@ -75,14 +76,14 @@ impl Sfu {
     }
 
     /// A client cannot decode what it gets.
-    fn picture_lost(&mut self, now: Instant, key: PeerKey, ssrc: u32) {
+    fn picture_lost(&mut self, now: Instant, key: PeerKey, ssrc: u32, out: &mut impl Output) {
         let Some(video) = self.peers[key].video.as_deref() else { return };
         let Some(stream) = video.streams.iter().find(|stream| stream.config.ssrc == ssrc) else { return };
-        let (Some(track), Some(level)) = (stream.track, stream.switch.level()) else { return };
-        if let Some(track) = self.tracks.get_mut(track) {
+        let (Some(key), Some(level)) = (stream.track, stream.switch.level()) else { return };
+        if let Some(track) = self.tracks.get_mut(key) {
             track.encodings[usize::from(level.encoding)].key_frames.want(now);
         }
-
+        self.ask_for_key_frames(now, key, out);
     }
 
     /// RFC 4585 §6.2.1: each four bytes name a packet and, by bits, the sixteen after it. They are answered by RFC 4588.
@@ -101,7 +102,8 @@ impl Sfu {
                 }
                 let Some(placed) = video.streams[slot].missed(now, sequence, again_after) else { continue };
                 let Some(index) = placed.index else { continue };
-                let encoding = self.tracks.get(placed.track).map(|track| &track.encodings[usize::from(placed.encoding)]);
+                let encoding =
+                    self.tracks.get(placed.track).map(|track| &track.encodings[usize::from(placed.encoding)]);
                 let Some(packet) = encoding.and_then(|encoding| encoding.cache.get(index)) else { continue };
                 if video.may_repair(now, packet.payload().len()) {
                     video.wait_repeat(slot as u8, placed);
@@ -120,7 +122,9 @@ fn remb(information: &[u8]) -> Option<Bitrate> {
     }
     let exponent = fixed[5] >> 2;
     let mantissa = u64::from(fixed[5] & 3) << 16 | u64::from(fixed[6]) << 8 | u64::from(fixed[7]);
-    Some(Bitrate(mantissa.checked_shl(u32::from(exponent)).filter(|rate| rate >> exponent == mantissa).unwrap_or(u64::MAX)))
+    Some(Bitrate(
+        mantissa.checked_shl(u32::from(exponent)).filter(|rate| rate >> exponent == mantissa).unwrap_or(u64::MAX),
+    ))
 }
 
 /// What we report of a peer's cameras and screens (RFC 3550 §6.4.1).
@@ -149,7 +153,10 @@ pub(crate) fn sender_reports<'a>(
         let ahead = stream.switch.stamp_shift()?.wrapping_sub(encoding.to_clock()?);
         stream.reported = stream.packets;
         let rtp_timestamp = ticks.wrapping_sub(encoding.lag()).wrapping_add(ahead);
-        Some((stream.config.ssrc, SenderInfo { ntp: clock.ntp(now), rtp_timestamp, packets: stream.packets, octets: stream.octets }))
+        Some((
+            stream.config.ssrc,
+            SenderInfo { ntp: clock.ntp(now), rtp_timestamp, packets: stream.packets, octets: stream.octets },
+        ))
     })
 }
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::cache::{Cache, Facts};
+use super::glance::{dimensions, glance};
 use super::keyframes::KeyFrames;
 use super::rates::Rates;
 use super::switch::{Identity, Level};
-use super::glance::{dimensions, glance};
 use super::{Codec, Glance, Structure};
 use crate::drops::Drop;
 use crate::{PeerKey, RoomKey, WorkerId};
@@ -98,7 +98,9 @@ impl Encoding {
         }
         if glance.key && glance.begins {
             let size = match descriptor {
-                Some(_) => self.structure.layers().highest().and_then(|(spatial, _)| self.structure.resolution(spatial)),
+                Some(_) => {
+                    self.structure.layers().highest().and_then(|(spatial, _)| self.structure.resolution(spatial))
+                }
                 None => dimensions(codec, payload),
             };
             self.size = size.or(self.size);
@@ -118,7 +120,9 @@ impl Encoding {
     /// Does it send, or may it be expected to?
     fn is_there(&self, now: Instant) -> bool {
         let recent = |at: Instant, within| now.saturating_duration_since(at) < within;
-        self.last_at.is_some_and(|at| recent(at, SILENT_AFTER)) || !self.active || recent(self.resumed_at, RETURNS_WITHIN)
+        self.last_at.is_some_and(|at| recent(at, SILENT_AFTER))
+            || !self.active
+            || recent(self.resumed_at, RETURNS_WITHIN)
     }
 
     pub(crate) fn to_clock(&self) -> Option<u32> {
@@ -169,7 +173,19 @@ impl Track {
         let encodings: Vec<_> = (0..encodings).map(|_| Encoding::new(now)).collect();
         let told = ((1u16 << encodings.len()) - 1) as u8;
         let (watchers, offers) = (Vec::new(), Vec::with_capacity(MAX_OFFERS));
-        Self { csrc, room, origin, screen, live: false, encodings, watchers, remotes: Vec::new(), watched: false, offers, told }
+        Self {
+            csrc,
+            room,
+            origin,
+            screen,
+            live: false,
+            encodings,
+            watchers,
+            remotes: Vec::new(),
+            watched: false,
+            offers,
+            told,
+        }
     }
 
     pub(crate) fn is_ours(&self) -> bool {
@@ -313,6 +329,15 @@ impl Track {
             wanted |= u8::from(encoding.active) << index;
         }
         wanted
+    }
+
+    /// Of which encodings the publisher is to be asked for a key frame now, by bits; they count as asked.
+    pub(crate) fn ask(&mut self, now: Instant) -> u8 {
+        let mut asked = 0;
+        for (index, encoding) in self.encodings.iter_mut().enumerate() {
+            asked |= u8::from(self.live && encoding.key_frames.ask(now)) << index;
+        }
+        asked
     }
 
     /// Bytes of memory of its caches.
