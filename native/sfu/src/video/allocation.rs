@@ -95,8 +95,7 @@ pub(crate) fn allocate(budget: u64, demands: &[Option<Demand<'_>>]) -> [Share; M
                 let fits = |offer: &&Offer| {
                     let more = offer.rate.saturating_sub(share.rate);
                     let is_new = demand.current.is_none_or(|current| offer.level > current);
-                    let needed =
-                        if is_new { more.max(offer.rate * MARGIN / 100 - offer.rate.min(share.rate)) } else { more };
+                    let needed = if is_new { more.max(offer.rate * MARGIN / 100 - offer.rate.min(share.rate)) } else { more };
                     needed <= left
                 };
                 if let Some(next) = demand.candidates().filter(|offer| offer.level > level).find(fits) {

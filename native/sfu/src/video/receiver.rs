@@ -101,8 +101,7 @@ impl VideoReceiver {
         let passed = now.saturating_duration_since(self.filled);
         self.filled = now;
         let most = rate * REPAIR_BURST.as_millis() as u64 / 1000;
-        self.repairs =
-            (self.repairs + rate * passed.as_micros() as u64 / 1_000_000).min(most.max(MAX_DATAGRAM as u64 * 8));
+        self.repairs = (self.repairs + rate * passed.as_micros() as u64 / 1_000_000).min(most.max(MAX_DATAGRAM as u64 * 8));
         match self.repairs.checked_sub(len as u64) {
             Some(left) => self.repairs = left,
             None => return false,
@@ -217,8 +216,7 @@ pub(crate) fn pump(
         }
         match video.queue.pop_front() {
             Some(Waiting { slot, repeat, placed }) => {
-                let encoding =
-                    tracks.get(placed.track).and_then(|track| track.encodings.get(usize::from(placed.encoding)));
+                let encoding = tracks.get(placed.track).and_then(|track| track.encodings.get(usize::from(placed.encoding)));
                 match placed.index {
                     None => transmit(now, peer, slot, repeat, &placed, None, counters, out),
                     Some(index) => {

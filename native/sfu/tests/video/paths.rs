@@ -28,8 +28,7 @@ fn what_the_network_loses_on_either_side_is_repaired() {
 fn a_path_that_narrows_is_given_less_and_more_when_it_opens_and_the_picture_never_stands_still() {
     let mut theatre = Theatre::new(1);
     let ann = theatre.join(true, 0, clean());
-    let wide =
-        Conditions { delay: 10 * MS, rate: Some(Rate::constant(5_000_000)), queue: 60_000, ..Conditions::default() };
+    let wide = Conditions { delay: 10 * MS, rate: Some(Rate::constant(5_000_000)), queue: 60_000, ..Conditions::default() };
     let narrow = Conditions { rate: Some(Rate::constant(300_000)), queue: 20_000, ..wide.clone() };
     let bob = theatre.join(false, 1, wide.clone());
     let eve = theatre.join(false, 1, clean());
@@ -50,8 +49,7 @@ fn a_path_that_narrows_is_given_less_and_more_when_it_opens_and_the_picture_neve
             println!("{at:?} {event:?}");
         }
         for second in 0..40 {
-            let bytes: usize =
-                theatre.people[bob].bytes.iter().filter(|(at, _)| at.as_secs() == second).map(|(_, len)| len).sum();
+            let bytes: usize = theatre.people[bob].bytes.iter().filter(|(at, _)| at.as_secs() == second).map(|(_, len)| len).sum();
             println!("{second}: {} kb/s", bytes * 8 / 1000);
         }
     }

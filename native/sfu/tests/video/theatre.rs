@@ -11,8 +11,8 @@ use sfu::rtp::Header;
 use sfu::srtp::{Inbound, MasterKey, Outbound, Profile};
 use sfu::video::{Codec, Glance, glance};
 use sfu::{
-    Event, Extensions, Keys, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerConfig, PeerId, Placement, RoomId,
-    Settings, Sfu, VideoCodec, VideoConfig, VideoSlotConfig, VideoSourceConfig, Wish, WorkerId, WorkerSet,
+    Event, Extensions, Keys, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerConfig, PeerId, Placement, RoomId, Settings,
+    Sfu, VideoCodec, VideoConfig, VideoSlotConfig, VideoSourceConfig, Wish, WorkerId, WorkerSet,
 };
 use simulation::{Conditions, Network};
 
@@ -345,8 +345,7 @@ impl Theatre {
     pub fn run(&mut self, time: Duration) {
         let until = self.now + time;
         while self.now < until {
-            let frames =
-                self.people.iter().filter(|person| !person.encoders.is_empty()).map(|person| person.next_frame);
+            let frames = self.people.iter().filter(|person| !person.encoders.is_empty()).map(|person| person.next_frame);
             let feedback = self.people.iter().filter_map(|person| person.arrivals.due());
             let due = self.deadlines.iter().flatten().copied().chain(self.network.next()).chain(frames).chain(feedback);
             let next = due.chain(self.people.iter().map(|person| person.next_check)).min().unwrap_or(until);
@@ -406,8 +405,7 @@ impl Theatre {
         let mut payload = &packet[header.len..header.len + header.payload_len(packet).unwrap()];
         let slots = &person.config.video.as_ref().unwrap().slots;
         let repaired = header.payload_type == RTX;
-        let slot =
-            slots.iter().position(|slot| [slot.ssrc, slot.rtx_ssrc].contains(&header.ssrc)).expect("one of its own");
+        let slot = slots.iter().position(|slot| [slot.ssrc, slot.rtx_ssrc].contains(&header.ssrc)).expect("one of its own");
         let seen = person.seen.entry(slot as u8).or_default();
         let mut index = opened.index;
         if repaired {
@@ -422,17 +420,7 @@ impl Theatre {
             _ => (0xFF, 0),
         };
         let csrc = header.csrcs(packet).next().unwrap_or(0);
-        let packet = Seen {
-            at,
-            index,
-            timestamp: header.timestamp,
-            marker: header.marker,
-            csrc,
-            glance,
-            repaired,
-            encoding,
-            frame,
-        };
+        let packet = Seen { at, index, timestamp: header.timestamp, marker: header.marker, csrc, glance, repaired, encoding, frame };
         let before = seen.insert(index, packet.clone());
         assert!(before.is_none() || repaired, "a number is given once");
         if !repaired && person.asks && glance.is_some() {
@@ -491,9 +479,7 @@ impl Theatre {
                         }
                     }
                 }
-                Packet::Feedback { payload_specific: false, format: rtcp::TRANSPORT_CC, .. } => {
-                    person.feedback_seen += 1
-                }
+                Packet::Feedback { payload_specific: false, format: rtcp::TRANSPORT_CC, .. } => person.feedback_seen += 1,
                 Packet::Feedback { payload_specific: false, format: rtcp::NACK, media, information, .. } => {
                     let Some(encoding) = (0..person.encoders.len()).find(|each| ssrc(*each) == media) else { continue };
                     for item in information.chunks_exact(4) {
@@ -582,13 +568,8 @@ impl Theatre {
                 payload.resize((size / packets) as usize, 0x42);
                 let ssrc = 0xB000_0000 + id.0 as u32 * 16 + encoding as u32;
                 let marker = packet + 1 == packets;
-                let sealed = seal(
-                    outbound,
-                    transport_sequence,
-                    (ssrc, VP8, encoder.index, ticks, marker),
-                    (2, RIDS[encoding]),
-                    &payload,
-                );
+                let sealed =
+                    seal(outbound, transport_sequence, (ssrc, VP8, encoder.index, ticks, marker), (2, RIDS[encoding]), &payload);
                 let mut kept = ticks.to_be_bytes().to_vec();
                 kept.extend(&payload);
                 encoder.kept.insert(encoder.index as u16, kept);
