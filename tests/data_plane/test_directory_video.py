@@ -489,3 +489,10 @@ def test_as_much_as_possible_is_shown_nothing_twice_and_what_stays_stays(data: s
     assert not slots or dominant not in there or dominant in seen
     assert all(slots[at] == each for at, each in enumerate(result) if each is not None and each in slots)
     assert follow(result, live, dominant, own) == result
+
+
+def test_who_does_not_come_again_is_not_shown_any_more(stage: Stage, ada: Stay, bob: Stay) -> None:
+    stage.share(ada, "camera")
+    stage.directory.detached(ada.session_id, 0.0)
+    stage.look()
+    assert WatchPeers(handle(bob), ()) in stage.directory.tick(60.0)
