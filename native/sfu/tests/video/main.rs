@@ -5,5 +5,7 @@
 mod check;
 mod theatre;
 
+mod camera;
 mod paths;
+mod picture;
 mod watching;
