@@ -232,7 +232,8 @@ class Directory:
             stay.server_muted = muted
         else:
             stay.muted = muted
-        return stay.mutes() + self._tell_change(stay, by_server)
+        shares = stay.shares() if by_server else []  # the sound of a screen is the server's to mute
+        return [*stay.mutes(), *shares, *self._tell_change(stay, by_server)]
 
     def deafen(self, session_id: UUID, deafened: bool, *, by_server: bool = False) -> list[Effect]:
         """As `mute`."""

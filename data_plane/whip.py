@@ -173,7 +173,7 @@ class _Endpoint(_Handler):
     async def _enter(self, request: Request, claims: Claims, token: str) -> Response:
         way = self._way
         offer = await _offer(request, publishes=way.publishes)
-        by_mid = {each.mid: each for each in offer.audio}
+        by_mid = {each.mid: each for each in offer.served}
         tagged = by_mid[offer.bundle[0]]
         resource = Resource(
             channel_id=claims.room,

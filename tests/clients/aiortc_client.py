@@ -14,12 +14,12 @@ import av
 import msgspec
 import numpy as np
 import websockets
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, MediaStreamError
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
-from proto.rest import Admission
+from proto.rest import Admission, Shared
 from proto.signalling import (
     Answer,
     Arrived,
@@ -41,13 +41,20 @@ from proto.signalling import (
     Refused,
     Resume,
     Resumed,
+    Share,
     Slots,
     SlotState,
+    Videos,
+    VideoState,
+    Watch,
+    Wish,
 )
 from tests.clients.ice_restart import Paths, with_credentials
+from tests.clients.picture import Camera, Picture, Pixels
 
 RATE = 48_000  # Hz
 FRAME = RATE // 50  # samples of 20 ms
+LISTENING = 0.25  # seconds that tell one tone from another, to 4 Hz
 SETTLING = 0.5  # seconds in which a jitter buffer fills
 PATIENCE = 15  # seconds until something that should happen counts as never happening
 
@@ -159,15 +166,47 @@ class Ear:
                 self._more.set()
 
 
-class Transport:
-    """One peer connection: a microphone up, slots down."""
+class Eye:
+    """What arrives on one receiving video m-line: `latest` is the frame that came last."""
 
-    def __init__(self, samples: Samples | None, slots: int, *, sendrecv: bool) -> None:
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    def __init__(self, track: MediaStreamTrack) -> None:
+        self._track = track
+        self._more = asyncio.Condition()
+        self.latest: Pixels | None = None
+        self.count = 0
+
+    async def sees(self, picture: Picture) -> None:
+        """Returns once it is shown. Raises TimeoutError."""
+        async with asyncio.timeout(PATIENCE), self._more:
+            await self._more.wait_for(lambda: self.latest is not None and picture.is_in(self.latest))
+
+    async def keep(self) -> None:
+        with suppress(MediaStreamError):
+            while True:
+                frame = await self._track.recv()
+                assert isinstance(frame, av.VideoFrame)
+                async with self._more:
+                    self.latest = frame.to_ndarray(format="rgb24")
+                    self.count += 1
+                    self._more.notify_all()
+
+
+class Transport:
+    """One peer connection: a microphone and a camera up, slots down."""
+
+    def __init__(
+        self, samples: Samples | None, slots: int, camera: Picture | None, videos: int, *, sendrecv: bool
+    ) -> None:
+        self.connection = RTCPeerConnection(RTCConfiguration([], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         if samples is not None:
             self.connection.addTransceiver(Microphone(samples), direction="sendrecv" if sendrecv else "sendonly")
         for _ in range(slots - (sendrecv and samples is not None)):
             self.connection.addTransceiver("audio", direction="recvonly")
+        if camera is not None:
+            self.connection.addTransceiver(Camera(camera), direction="sendonly")
+        for _ in range(videos):
+            self.connection.addTransceiver("video", direction="recvonly")
+        self.eyes: list[Eye] = []  # of the video slots, in their order
         self.ears: dict[str, Ear] = {}  # by mid
         self.mids: list[str] = []  # of the slots, in their order
         self._tasks: list[asyncio.Task[None]] = []
@@ -189,7 +228,12 @@ class Transport:
 
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         for transceiver in self.connection.getTransceivers():
-            if transceiver.currentDirection in ("recvonly", "sendrecv") and transceiver.mid is not None:
+            if transceiver.currentDirection not in ("recvonly", "sendrecv") or transceiver.mid is None:
+                continue
+            if transceiver.kind == "video":
+                self.eyes.append(eye := Eye(transceiver.receiver.track))
+                self._tasks.append(asyncio.create_task(eye.keep()))
+            else:
                 self.mids.append(transceiver.mid)
                 ear = self.ears[transceiver.mid] = Ear(transceiver.receiver.track)
                 self._tasks.append(asyncio.create_task(ear.keep()))
@@ -221,7 +265,9 @@ class AiortcClient:
     """`async with AiortcClient(url, admission) as client`: connected. Raises `JoinRefused`.
 
     `url` is the signalling WebSocket's full address. `microphone`: samples at 48 kHz, a WAV file, or None to only
-    listen. `sendrecv`: one m-line is both microphone and first slot, as `addTrack` makes it.
+    listen. `sendrecv`: one m-line is both microphone and first slot, as `addTrack` makes it. `camera`: what it films,
+    which others see once it says so (`share`); `videos`: slots in which it sees others.
+    `new_transport`: another kind, whose microphone, camera and slots are its own matter.
     """
 
     def __init__(
@@ -232,10 +278,13 @@ class AiortcClient:
         microphone: Samples | Path | None = None,
         slots: int = 3,
         sendrecv: bool = False,
+        camera: Picture | None = None,
+        videos: int = 0,
+        new_transport: Callable[[], Transport] | None = None,
     ) -> None:
         self._url, self._admission = url, admission
         samples = read_wav(microphone) if isinstance(microphone, Path) else microphone
-        self._new_transport = partial(Transport, samples, slots, sendrecv=sendrecv)
+        self._new_transport = new_transport or partial(Transport, samples, slots, camera, videos, sendrecv=sendrecv)
         self.transport = self._new_transport()
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -243,6 +292,7 @@ class AiortcClient:
         self._told = asyncio.Condition()
         self.participants: dict[str, Participant] = {}  # by session id, oneself too
         self.slots: dict[int, SlotState] = {}  # by index
+        self.seen: dict[int, VideoState] = {}  # by video slot
         self.token = ""
 
     async def __aenter__(self) -> Self:
@@ -273,6 +323,7 @@ class AiortcClient:
             self.token = first.token
             self.participants = {str(each.session_id): each for each in first.participants}
             self.slots = {each.slot: each for each in first.slots}
+            self.seen = {each.slot: each for each in first.videos}
         self._start(self._read(self._socket))
         return first
 
@@ -350,6 +401,13 @@ class AiortcClient:
     async def ignore(self, *csrcs: int) -> None:
         await self.send(Ignore(list(csrcs)))
 
+    async def share(self, *sources: Shared) -> None:
+        await self.send(Share(list(sources)))
+
+    async def watch(self, *csrcs: int, width: int = 1280) -> None:
+        """Each in a slot of its own, in this order."""
+        await self.send(Watch([Wish(slot, csrc, width) for slot, csrc in enumerate(csrcs)]))
+
     async def told(
         self,
         kind: type[FrameT] | tuple[type[FrameT], ...],
@@ -379,6 +437,15 @@ class AiortcClient:
             return None if any(self.transport.mids[each] in mids for each in heard) else True
 
         await self._until(free)
+
+    async def shown(self, csrc: int | None, slot: int = 0) -> VideoState:
+        """The state of a video slot, once it shows `csrc`. Raises TimeoutError."""
+
+        def found() -> VideoState | None:
+            state = self.seen.get(slot)
+            return state if state is not None and state.csrc == csrc else None
+
+        return await self._until(found)
 
     async def _until(self, found: Callable[[], ResultT | None]) -> ResultT:
         async with asyncio.timeout(PATIENCE), self._told:
@@ -414,7 +481,10 @@ class AiortcClient:
                         self.participants.pop(str(session_id), None)
                     case Slots(slots):
                         self.slots |= {each.slot: each for each in slots}
-                    case Moved(_, participants, slots):
+                    case Videos(videos):
+                        self.seen |= {each.slot: each for each in videos}
+                    case Moved(_, participants, slots, videos):
+                        self.seen = {each.slot: each for each in videos}
                         self.participants = {str(each.session_id): each for each in participants}
                         self.slots = {each.slot: each for each in slots}
                 async with self._told:
@@ -431,8 +501,8 @@ class AiortcClient:
 
 
 async def heard(listener: AiortcClient, speaker: AiortcClient | int) -> Samples:
-    """A second of what `listener` hears of `speaker` (or of its csrc), which may change its slot before. Raises
-    TimeoutError."""
+    """A quarter of a second of what `listener` hears of `speaker` (or of its csrc), which may change its slot before.
+    Raises TimeoutError."""
     csrc = speaker if isinstance(speaker, int) else speaker.joined.csrc
     while True:
         slot = await listener.slot_of(csrc)
@@ -450,4 +520,4 @@ async def heard(listener: AiortcClient, speaker: AiortcClient | int) -> Samples:
 
 async def _settled(listener: AiortcClient, mid: str) -> Samples:
     await listener.listen(mid, SETTLING)
-    return await listener.listen(mid, 1)
+    return await listener.listen(mid, LISTENING)

@@ -1,11 +1,12 @@
 """WHIP and WHEP on GStreamer's webrtcbin, run by the system's Python, to which its bindings belong.
 
-    /usr/bin/python3 gstreamer_whip.py URL publish SENT
-    /usr/bin/python3 gstreamer_whip.py URL play RECEIVED
+    /usr/bin/python3 gstreamer_whip.py URL publish SENT [video]
+    /usr/bin/python3 gstreamer_whip.py URL play RECEIVED [video]
 
-Both files hold samples: mono, 48 kHz, 16 bits, little endian. The bearer is the first line of standard input; the end
-of it makes the program DELETE its session. Standard output is one JSON object a line: {"event": "created" |
-"connected" | "heard" | "deleted" | "failed", ...}; "heard" once ENOUGH has been played to it.
+Both files hold samples (mono, 48 kHz, 16 bits, little endian), or with `video` frames (I420, 320 by 180, 15 a second).
+The bearer is the first line of standard input; the end of it makes the program DELETE its session. Standard output is
+one JSON object a line: {"event": "created" | "connected" | "heard" | "seen" | "deleted" | "failed", ...}; "heard" or
+"seen" once enough has been played to it.
 """
 
 import json
@@ -14,6 +15,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from email.message import Message
 from typing import NoReturn
 from urllib.parse import urljoin
@@ -29,7 +31,6 @@ Direction = GstWebRTC.WebRTCRTPTransceiverDirection
 Connection = GstWebRTC.WebRTCPeerConnectionState
 
 TIMEOUT = 10  # seconds for a request
-ENOUGH = 3 * 48_000 * 2  # bytes: three seconds
 RTP = "application/x-rtp,media=audio,encoding-name=OPUS,encoding-params=(string)2,payload=111,clock-rate=48000"
 # A file is read as fast as it is written elsewhere, so something has to keep time.
 MICROPHONE = (
@@ -40,6 +41,32 @@ EAR = (
     "rtpopusdepay ! opusdec ! audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate=48000,channels=1 ! "
     "filesink name=file sync=false"
 )
+VIDEO_RTP = "application/x-rtp,media=video,encoding-name=VP8,payload=96,clock-rate=90000"
+CAMERA = (
+    "filesrc name=file ! rawvideoparse format=i420 width=320 height=180 framerate=15/1 ! clocksync ! "
+    f"vp8enc deadline=1 keyframe-max-dist=30 ! rtpvp8pay pt=96 picture-id-mode=15-bit ! capsfilter caps={VIDEO_RTP}"
+)
+EYE = (
+    "rtpvp8depay ! vp8dec ! videoscale ! videoconvert ! video/x-raw,format=I420,width=320,height=180 ! "
+    "filesink name=file sync=false"
+)
+
+
+@dataclass(frozen=True)
+class Medium:
+    """`enough`: bytes until `event` is told."""
+
+    rtp: str
+    source: str
+    sink: str
+    event: str
+    enough: int
+
+
+MEDIA = {
+    "audio": Medium(RTP, MICROPHONE, EAR, "heard", 3 * 48_000 * 2),
+    "video": Medium(VIDEO_RTP, CAMERA, EYE, "seen", 20 * 320 * 180 * 3 // 2),
+}
 
 
 def tell(event: str, **details: object) -> None:
@@ -52,10 +79,10 @@ def fail(message: str) -> NoReturn:
 
 
 class Client:
-    def __init__(self, url: str, way: str, path: str, bearer: str) -> None:
-        self.url, self.path, self.bearer = url, path, bearer
+    def __init__(self, url: str, way: str, path: str, medium: Medium, bearer: str) -> None:
+        self.url, self.path, self.medium, self.bearer = url, path, medium, bearer
         self.session = ""
-        self.heard = 0  # bytes
+        self.received = 0  # bytes
         self.loop = GLib.MainLoop()
         self.pipeline = Gst.Pipeline()
         bus = self.pipeline.get_bus()
@@ -71,11 +98,11 @@ class Client:
         self.webrtc.connect("notify::connection-state", self.connection_changed)
         self.webrtc.connect("notify::ice-gathering-state", self.gathering_changed)
         self.webrtc.connect("on-negotiation-needed", self.offer)
-        self.webrtc.connect("pad-added", self.hear)
+        self.webrtc.connect("pad-added", self.receive)
         if way == "publish":
-            self.speak()
+            self.send()
         else:
-            self.webrtc.emit("add-transceiver", Direction.RECVONLY, Gst.Caps.from_string(RTP))
+            self.webrtc.emit("add-transceiver", Direction.RECVONLY, Gst.Caps.from_string(medium.rtp))
 
     def run(self) -> None:
         self.pipeline.set_state(Gst.State.PLAYING)
@@ -123,29 +150,29 @@ class Client:
             case Connection.FAILED:
                 fail("the connection failed")
 
-    def speak(self) -> None:
-        microphone = Gst.parse_bin_from_description(MICROPHONE, True)
-        microphone.get_by_name("file").set_property("location", self.path)
-        self.pipeline.add(microphone)
-        microphone.get_static_pad("src").link(self.webrtc.request_pad_simple("sink_%u"))
+    def send(self) -> None:
+        source = Gst.parse_bin_from_description(self.medium.source, True)
+        source.get_by_name("file").set_property("location", self.path)
+        self.pipeline.add(source)
+        source.get_static_pad("src").link(self.webrtc.request_pad_simple("sink_%u"))
         self.webrtc.emit("get-transceiver", 0).set_property("direction", Direction.SENDONLY)
 
-    def hear(self, _: "Gst.Element", pad: "Gst.Pad") -> None:
+    def receive(self, _: "Gst.Element", pad: "Gst.Pad") -> None:
         if pad.direction != Gst.PadDirection.SRC:
             return
-        ear = Gst.parse_bin_from_description(EAR, True)
-        file = ear.get_by_name("file")
+        sink = Gst.parse_bin_from_description(self.medium.sink, True)
+        file = sink.get_by_name("file")
         file.set_property("location", self.path)
         file.get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, self.write)
-        self.pipeline.add(ear)
-        pad.link(ear.get_static_pad("sink"))
-        ear.sync_state_with_parent()
+        self.pipeline.add(sink)
+        pad.link(sink.get_static_pad("sink"))
+        sink.sync_state_with_parent()
 
     def write(self, _: "Gst.Pad", info: "Gst.PadProbeInfo") -> "Gst.PadProbeReturn":
-        before = self.heard
-        self.heard += info.get_buffer().get_size()
-        if before < ENOUGH <= self.heard:
-            tell("heard")
+        before = self.received
+        self.received += info.get_buffer().get_size()
+        if before < self.medium.enough <= self.received:
+            tell(self.medium.event)
         return Gst.PadProbeReturn.OK
 
     def wait_for_end(self) -> None:
@@ -161,5 +188,5 @@ class Client:
 
 if __name__ == "__main__":
     Gst.init(None)
-    url, way, path = sys.argv[1:]
-    Client(url, way, path, bearer=sys.stdin.readline().strip()).run()
+    url, way, path, *kind = sys.argv[1:]
+    Client(url, way, path, MEDIA["".join(kind) or "audio"], bearer=sys.stdin.readline().strip()).run()

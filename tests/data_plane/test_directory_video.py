@@ -219,6 +219,16 @@ def test_a_transport_that_waits_shows_and_sees_nothing(stage: Stage, ada: Stay, 
     assert ada.participant.sources == ["camera"]
 
 
+def test_who_is_muted_by_the_server_shows_its_screen_without_a_sound(stage: Stage, ada: Stay) -> None:
+    stage.share(ada, "screen", "screen_audio")
+    stage.look()
+    mute = stage.directory.mute
+    assert not of_video(mute(ada.session_id, True), handle(ada)), "one's own mute is the microphone's"
+    shared = (ada.screen_csrc,)
+    assert of_video(mute(ada.session_id, True, by_server=True), handle(ada)) == [SharePeer(handle(ada), shared, True)]
+    assert of_video(mute(ada.session_id, False, by_server=True), handle(ada)) == [SharePeer(handle(ada), shared)]
+
+
 # Codecs
 
 

@@ -43,8 +43,7 @@ async def pair(here: Running) -> AsyncIterator[Pair]:
             clients.append(await stack.enter_async_context(client))
             await here.reported(SessionStarted)
         pair = Pair(room, *clients)
-        await hears(pair.ada, pair.bob, 1000)
-        await hears(pair.bob, pair.ada, 440)
+        await asyncio.gather(hears(pair.ada, pair.bob, 1000), hears(pair.bob, pair.ada, 440))
         yield pair
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin
 from uuid import uuid4
 
@@ -14,9 +15,10 @@ import pytest
 
 from proto.rest import Admission
 from proto.signalling import Arrived
-from tests.clients.aiortc_client import RATE, AiortcClient, Samples, heard, loudest_frequency, rms, tone
+from tests.clients.aiortc_client import RATE, AiortcClient, heard, loudest_frequency, rms, tone
 from tests.clients.firefox import SCRIPT, firefox, own_address
-from tests.clients.whip_programs import PROGRAMS, session
+from tests.clients.picture import BLUE, GREEN, RED, Picture
+from tests.clients.whip_programs import FILMERS, PROGRAMS, session
 from tests.end_to_end.gathering import GAUGES, everything_freed
 from tests.end_to_end.person import PASSWORD
 from tests.end_to_end.server import Server, serve
@@ -32,9 +34,9 @@ class Home:
     channel: str
     key: str
 
-    def client(self, admission: Admission, *, microphone: Samples | None = None) -> AiortcClient:
+    def client(self, admission: Admission, **how: Any) -> AiortcClient:
         address = urljoin(str(self.http.base_url), admission.signalling).replace("http", "ws", 1)
-        return AiortcClient(address, admission, microphone=microphone)
+        return AiortcClient(address, admission, **how)
 
     async def admission(self) -> Admission:
         joined = await self.http.post(f"/channels/{self.channel}/join")
@@ -78,6 +80,30 @@ async def test_it_plays_what_others_say(chorale: Server, name: str, tmp_path: Pa
             played = (await player.listen())[-RATE:]
         assert loudest_frequency(played) == pytest.approx(1000, abs=5)
         assert rms(played) > 0.1
+    assert await everything_freed(chorale) == FREE
+
+
+@pytest.mark.parametrize("name", FILMERS)
+async def test_others_see_what_it_films(chorale: Server, name: str, tmp_path: Path) -> None:
+    picture = Picture(left=RED, right=BLUE)
+    async with (
+        home(chorale) as here,
+        here.client(await here.admission(), videos=1) as viewer,
+        session(FILMERS[name], here.url("whip"), here.key, tmp_path, says=picture),
+    ):
+        await viewer.watch((await viewer.told(Arrived)).participant.csrc)
+        await viewer.transport.eyes[0].sees(picture)
+    assert await everything_freed(chorale) == FREE
+
+
+@pytest.mark.parametrize("name", FILMERS)
+async def test_it_shows_what_others_film(chorale: Server, name: str, tmp_path: Path) -> None:
+    picture = Picture(left=GREEN, right=RED)
+    async with home(chorale) as here, here.client(await here.admission(), camera=picture) as other:
+        await other.share("camera")
+        async with session(FILMERS[name], here.url("whep"), here.key, tmp_path) as player:
+            frames = await player.watch()
+        assert picture.is_in(frames[-1])
     assert await everything_freed(chorale) == FREE
 
 

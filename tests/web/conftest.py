@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, async_playwright
+from argon2 import profiles
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
+from control_plane import passwords
 from control_plane.settings import Settings
 from tests.control_plane.support import Person, Running, running, settings_for
 from tests.end_to_end.browser import ARGUMENTS, executable
@@ -31,6 +33,20 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def far_side(chromium: Browser) -> Page:
+    """Where the media of every scripted node end."""
+    page = await chromium.new_page()
+    await page.add_script_tag(content=FAR_SIDE)
+    return page
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test signs somebody up."""
+    monkeypatch.setattr(passwords, "PARAMETERS", profiles.CHEAPEST)
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """With the real page. A test may ask for others by a fixture of the same name."""
@@ -38,11 +54,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def node(chromium: Browser) -> AsyncIterator[ScriptedNode]:
-    page = await chromium.new_page()
-    await page.add_script_tag(content=FAR_SIDE)
-    yield ScriptedNode(page)
-    await page.context.close()
+async def node(far_side: Page) -> AsyncIterator[ScriptedNode]:
+    yield ScriptedNode(far_side)
+    await far_side.evaluate("hangUp()")
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -88,3 +88,12 @@ async function microphoneHeard() {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+// Whoever is connected is so no more: the next test begins with nobody.
+function hangUp() {
+  for (const far of connections.values()) {
+    for (const { sender } of far.getTransceivers()) sender.track?.stop();
+    far.close();
+  }
+  connections.clear();
+}

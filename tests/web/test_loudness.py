@@ -1,6 +1,7 @@
 """How loud one hears whom: the slots as they are played, volumes, silence, and the browser that wants a click first."""
 
 import asyncio
+from statistics import median
 from typing import Any
 
 import pytest
@@ -64,13 +65,13 @@ async def test_a_slot_takes_its_new_holders_name_and_volume_when_that_is_played_
     await expect(here.participant("bob")).to_have_attribute("data-heard", "true")
     start = await holds(here, stay, EVE, after=2 * SECOND)
     heard: list[tuple[int, float]] = await here.evaluate(f"near.listen({SLOT}, {start}, {SECOND})")
-    # A third of a second on either side is what looking and playing may take on a machine that is busy.
-    before = [loudness for at, loudness in heard if at < -SECOND // 3]
-    after = [loudness for at, loudness in heard if at > SECOND // 3]
-    assert before
-    assert after
-    assert max(before) < 1.3 * min(before), "a steady tone"
-    assert 3 < min(after) / max(before) < 5, "half as loud before, twice as loud after"
+    # A third of a second on either side is what looking and playing may take on a machine that is busy. There a look may
+    # also fall into a gap of the sound: each stretch is what most of its looks say.
+    early = [loudness for at, loudness in heard if at < -2 * SECOND // 3]
+    before = [loudness for at, loudness in heard if -2 * SECOND // 3 < at < -SECOND // 3]
+    after = [loudness for at, loudness in heard if SECOND // 3 < at < 2 * SECOND // 3]
+    assert median(before) == pytest.approx(median(early), rel=0.15), "a steady tone"
+    assert 3 < median(after) / median(before) < 5, "half as loud before, twice as loud after"
     await expect(here.participant("eve")).to_have_attribute("data-heard", "true")
     await expect(here.participant("bob")).to_have_attribute("data-heard", "false")
 
@@ -100,7 +101,7 @@ async def test_a_volume_is_remembered_for_the_person_and_holds_when_they_come_ag
     await connected(here)
     await stay.tone(SLOT)
     await until(here, "near.loudness() > 0.1")
-    full = await here.evaluate("near.loudness()")
+    full = await here.evaluate("near.steadyLoudness()")
     await holds(here, stay, BOB)
     await until(here, f"near.loudness() < {full / 2}")
     await here.participant("bob").get_by_role("button").click()

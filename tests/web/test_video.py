@@ -8,7 +8,7 @@ from playwright.async_api import Locator, expect
 
 from tests.control_plane.support import Person
 from tests.web.conftest import Visit
-from tests.web.scripted_node import OWN_CSRC, SCREEN, ScriptedNode, Stay
+from tests.web.scripted_node import SCREEN, ScriptedNode, Stay
 from tests.web.test_voice import connected, in_company
 from tests.web.visitor import Visitor
 
@@ -65,7 +65,7 @@ async def test_the_stage_shows_who_shares_and_asks_for_the_sizes_it_draws(
     camera = tile(here, "bob")
     await expect(camera).to_be_visible()
     wish = (await watched(stay, BOB, paused=False))[BOB]
-    assert (await camera.bounding_box() or {})["width"] == wish["width"]
+    assert await camera.evaluate("each => each.clientWidth") == wish["width"]
     assert wish["slot"] == 0
     await expect(here.participant("bob").get_by_role("img", name="camera on")).to_be_visible()
     await expect(here.page.locator('[data-testid="voice-tile"][data-user="bob"]')).to_have_count(0)
@@ -150,8 +150,9 @@ async def test_a_camera_is_looked_at_before_it_is_on_and_sends_what_the_node_wan
     await stay.tells("share", sources=["camera"])
     own = tile(here, "ann")
     await expect(own).to_have_attribute("data-shown", "true")
-    assert await own.locator("video").evaluate("each => getComputedStyle(each).transform") == "matrix(-1, 0, 0, 1, 0, 0)"
-    assert await own.locator("video").evaluate("each => each.srcObject.getTracks()[0].label") == "fake_device_2"
+    picture = own.locator("video")
+    assert await picture.evaluate("each => getComputedStyle(each).transform") == "matrix(-1, 0, 0, 1, 0, 0)"
+    assert await picture.evaluate("each => each.srcObject.getTracks()[0].label") == "fake_device_2"
 
     await stay.send(op="produce", source="camera", codec="h264", encodings=[True, False, False])
     await until(here, "near.encodings('camera').map(({ active }) => active).join() === 'true,false,false'")
@@ -273,7 +274,8 @@ async def test_lips_are_brought_to_the_voice_in_small_steps_and_the_tiles_fill_t
     steps = await here.evaluate(
         """async () => {
           const { step } = await import("/voice/lipsync.js");
-          const buffers = (audio, video) => ({ audio: { target: audio, delay: 50 }, video: { target: video, delay: 30 } });
+          const of = (target, delay) => ({ target, delay });
+          const buffers = (audio, video) => ({ audio: of(audio, 50), video: of(video, 30) });
           return [
             step({ ahead: 30, ...buffers(0, 0) }), // too little to notice
             step({ ahead: 200, ...buffers(0, 0) }), // the sound is ahead: it waits
@@ -299,7 +301,10 @@ async def test_lips_are_brought_to_the_voice_in_small_steps_and_the_tiles_fill_t
           const sizes = [[1200, 700], [360, 640], [700, 320]];
           return sizes.flatMap(([width, height]) =>
             [1, 2, 5, 9, 11].flatMap((count) =>
-              [null, 0].map((pinned) => [{ width, height }, ...layOut(tiles(count), { width, height }, pinned).values()])));
+              [null, 0].map((pinned) => {
+                const stage = { width, height };
+                return [stage, ...layOut(tiles(count), stage, pinned).values()];
+              })));
         }"""
     )
     for stage, *places in rectangles:

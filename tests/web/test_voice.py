@@ -50,7 +50,9 @@ async def connected(here: Visitor) -> None:
     await expect(here.see("voice-state")).to_have_text("Connected")
 
 
-async def test_one_offer_carries_what_one_may_send_and_every_slot_there_will_be(visit: Visit, node: ScriptedNode, ann: Person) -> None:
+async def test_one_offer_carries_what_one_may_send_and_every_slot_there_will_be(
+    visit: Visit, node: ScriptedNode, ann: Person
+) -> None:
     here, stay = await join(visit, node, ann)
     assert stay.user_id == ann.user_id
     lines = re.findall(r"^m=(\w+)[\s\S]+?^a=(sendonly|recvonly)", stay.offer, re.MULTILINE)

@@ -16,8 +16,11 @@ export function castOf(present, { pinned, heardLast }) {
       .filter((kind) => person[kind] !== null)
       .map((kind) => ({ ...person, kind, csrc: person[kind], key: `${person.sessionId} ${kind}` })),
   );
-  const rank = ({ key, kind, sessionId, speaking }) =>
-    key === pinned ? Infinity : kind === "screen" ? Number.MAX_VALUE : speaking ? Number.MAX_SAFE_INTEGER : (heardLast.get(sessionId) ?? 0);
+  const rank = ({ key, kind, sessionId, speaking }) => {
+    if (key === pinned) return Infinity;
+    if (kind === "screen") return Number.MAX_VALUE;
+    return speaking ? Number.MAX_SAFE_INTEGER : (heardLast.get(sessionId) ?? 0);
+  };
   const remote = all.filter(({ isSelf }) => !isSelf);
   const chosen = new Set([...remote].sort((a, b) => rank(b) - rank(a)).slice(0, MOST_REMOTE));
   const kept = all.filter((each) => each.isSelf || chosen.has(each));

@@ -154,7 +154,8 @@ function cameraPart(app) {
 
 function microphonePart(app) {
   const filled = h("span", { class: "meter-filled" });
-  const meter = h("div", { class: "meter", role: "meter", "aria-label": "How loud you are", "aria-valuemin": 0, "aria-valuemax": 100, testid: "meter" }, filled);
+  const range = { "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": 0 };
+  const meter = h("div", { class: "meter", role: "meter", "aria-label": "How loud you are", testid: "meter", ...range }, filled);
   const said = h("p", { class: "note" }, "Say something: the bar moves when you are heard.");
   let frame = 0;
   const follow = (microphone) => {

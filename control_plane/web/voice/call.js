@@ -250,7 +250,8 @@ export class Call {
   #videoRefused() {
     if (!this.#sharing.sources.length) return;
     this.#sharing.close();
-    this.#on.notice("You may not show video in this channel. Ask who runs the server for the permission.", { wrong: true });
+    const text = "You may not show video in this channel. Ask who runs the server for the permission.";
+    this.#on.notice(text, { wrong: true });
   }
 
   #ended(reason) {

@@ -200,6 +200,12 @@ impl Estimator {
         }
     }
 
+    /// The next better thing costs so much more that a flow which sends what it has would never find out by itself: probe for
+    /// it, when the path is calm.
+    pub fn seek(&mut self) {
+        self.prober.seek();
+    }
+
     /// What may be sent.
     pub fn target(&self) -> Bitrate {
         self.target

@@ -110,6 +110,11 @@ impl Prober {
         }
     }
 
+    /// A probe is asked for, once the last has told its result.
+    pub fn seek(&mut self) {
+        self.asked = self.started.is_some();
+    }
+
     /// The first probes may still be telling.
     pub fn starts(&self, now: Instant) -> bool {
         self.started.is_some_and(|at| now.saturating_duration_since(at) < START)

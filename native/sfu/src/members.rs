@@ -13,8 +13,8 @@ use crate::srtp::{Inbound, Outbound};
 use crate::video::{MAX_VIDEO_SLOTS, Upstream, VideoReceiver};
 use crate::voice::Voice;
 use crate::{
-    Event, IceCredentials, Keys, MAX_IGNORED, MAX_SLOTS, MAX_VIDEO_SOURCES, Note, Output, Path, PeerConfig, PeerId, PeerKey, Placement,
-    RoomKey,
+    Event, IceCredentials, Keys, MAX_IGNORED, MAX_SLOTS, MAX_VIDEO_SOURCES, Note, Output, Path, PeerConfig, PeerId,
+    PeerKey, Placement, RoomKey,
 };
 
 /// Why a peer cannot be added, or cannot restart.
@@ -72,9 +72,10 @@ impl Sfu {
             receiver: Receiver::new(now, config.slots, self.settings.audio_slots, || random.u32() as u16),
             policer: Policer::new(now, config.video.as_ref().map_or(0, |video| video.sources.len())),
             upstream: config.video.as_ref().and_then(Upstream::new),
-            video: config.video.filter(|video| !video.slots.is_empty()).map(|video| {
-                Box::new(VideoReceiver::new(now, video, || random.u32() as u16))
-            }),
+            video: config
+                .video
+                .filter(|video| !video.slots.is_empty())
+                .map(|video| Box::new(VideoReceiver::new(now, video, || random.u32() as u16))),
             report_ssrc: random.u32(),
             connected: false,
             deafened: false,
@@ -175,7 +176,7 @@ impl Sfu {
     /// A peer is no longer a member of its room, which ends with its last.
     fn leave(&mut self, now: Instant, key: PeerKey, out: &mut impl Output) {
         self.release_peer(now, key, out);
-        self.leave_videos(key, out);
+        self.leave_videos(now, key, out);
         let peer = &mut self.peers[key];
         let room_key = peer.room;
         let room = &mut self.rooms[room_key];

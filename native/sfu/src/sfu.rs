@@ -24,7 +24,8 @@ use crate::video::Track;
 use crate::voice::{Heard, Voice, level_of};
 use crate::wheel::Wheel;
 use crate::{
-    ClosedReason, Event, MAX_SLOTS, Output, Path, PeerId, PeerKey, RoomId, RoomKey, Settings, TrackKey, VoiceKey, WorkerSet,
+    ClosedReason, Event, MAX_SLOTS, Output, Path, PeerId, PeerKey, RoomId, RoomKey, Settings, TrackKey, VoiceKey,
+    WorkerSet,
 };
 
 /// RFC 8489 §3: the only method ICE uses.

@@ -39,7 +39,7 @@ fn show(camera: &Camera, transport_cc: bool, widths: [u16; WATCHERS as usize], p
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         swarm.add(Join { number: peer, session, socket, devices, began: Instant::now(), dump: None }).unwrap();
     }
-    engine.set_sharing(PeerId(CAMERA), vec![CAMERA as u32]).unwrap();
+    engine.set_sharing(PeerId(CAMERA), vec![CAMERA as u32], false).unwrap();
     for (peer, width) in (CAMERA + 1..).zip(widths) {
         let wish = Wish { slot: 0, csrc: CAMERA as u32, width, priority: 1, paused: false };
         engine.watch(PeerId(peer), vec![wish]).unwrap();

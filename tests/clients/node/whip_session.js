@@ -2,20 +2,20 @@
 //
 //   node PROGRAM.js URL publish SENT        node PROGRAM.js URL play RECEIVED        (the bearer is the first line of standard input)
 //
-// Standard output is one JSON object a line: {"event": "created" | "connected" | "heard" | "deleted" | "failed", …}; "heard" once
-// ENOUGH has been played to it. The end of standard input makes it DELETE its session. What SENT and RECEIVED hold is the
-// program's own matter.
+// Standard output is one JSON object a line: {"event": "created" | "connected" | "heard" | "seen" | "deleted" | "failed", …};
+// "heard" once ENOUGH has been played to it, "seen" after ENOUGH_FRAMES. The end of standard input makes it DELETE its session. What
+// SENT and RECEIVED hold is the program's own matter.
 
 import { createInterface } from 'node:readline';
 
 const [url, way, path] = process.argv.slice(2);
 
 export const publishes = way === 'publish';
-export { path };
+export { path, url };
 
-const tell = (event, details = {}) => process.stdout.write(`${JSON.stringify({ event, ...details })}\n`);
+export const tell = (event, details = {}) => process.stdout.write(`${JSON.stringify({ event, ...details })}\n`);
 
-const fail = (message) => {
+export const fail = (message) => {
   tell('failed', { message });
   process.exit(1);
 };
@@ -28,6 +28,15 @@ export const hear = (milliseconds) => {
   const before = heard;
   heard += milliseconds;
   if (before < ENOUGH && heard >= ENOUGH) tell('heard');
+};
+
+export const ENOUGH_FRAMES = 20;
+let seen = 0;
+
+// Another frame has come.
+export const see = () => {
+  seen += 1;
+  if (seen === ENOUGH_FRAMES) tell('seen');
 };
 
 process.on('unhandledRejection', (reason) => fail(String(reason?.stack ?? reason)));

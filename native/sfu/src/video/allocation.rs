@@ -8,6 +8,8 @@ use super::track::Offer;
 pub const MAX_VIDEO_SLOTS: usize = 16;
 /// To go up needs this much more than what the better costs, in hundredths: estimates breathe by as much.
 const MARGIN: u64 = 115;
+/// What was too much is tried again at once where there is this much, in hundredths.
+const PLENTY: u64 = 160;
 /// A picture a little narrower than drawn is as good, in hundredths.
 const WIDE_ENOUGH: u32 = 85;
 
@@ -22,6 +24,8 @@ pub(crate) struct Demand<'a> {
     /// A screen: its sharpness matters more than its frame rate.
     pub(crate) screen: bool,
     pub(crate) current: Option<Level>,
+    /// From this on it was too much a moment ago.
+    pub(crate) below: Option<Level>,
 }
 
 /// What a slot gets.
@@ -45,6 +49,11 @@ impl Demand<'_> {
             Some(offer) => Some((picture(offer), true)),
             None => self.offers.last().map(|offer| (picture(offer), false)),
         }
+    }
+
+    /// Was it too much a moment ago, and is not far less than what there is now?
+    fn daunts(&self, offer: &Offer, budget: u64) -> bool {
+        self.below.is_some_and(|below| offer.level >= below) && offer.rate * PLENTY / 100 > budget
     }
 
     /// What it may be given, from the least on.
@@ -95,8 +104,9 @@ pub(crate) fn allocate(budget: u64, demands: &[Option<Demand<'_>>]) -> [Share; M
                 let fits = |offer: &&Offer| {
                     let more = offer.rate.saturating_sub(share.rate);
                     let is_new = demand.current.is_none_or(|current| offer.level > current);
-                    let needed = if is_new { more.max(offer.rate * MARGIN / 100 - offer.rate.min(share.rate)) } else { more };
-                    needed <= left
+                    let needed =
+                        if is_new { more.max(offer.rate * MARGIN / 100 - offer.rate.min(share.rate)) } else { more };
+                    needed <= left && !demand.daunts(offer, left + share.rate)
                 };
                 if let Some(next) = demand.candidates().filter(|offer| offer.level > level).find(fits) {
                     left = left.saturating_sub(next.rate.saturating_sub(share.rate));
@@ -132,7 +142,7 @@ mod tests {
     }
 
     fn demand(offers: &[Offer], width: u16, priority: u8, current: Option<Level>) -> Option<Demand<'_>> {
-        Some(Demand { offers, width, priority, screen: false, current })
+        Some(Demand { offers, width, priority, screen: false, current, below: None })
     }
 
     #[test]

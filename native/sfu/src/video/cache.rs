@@ -131,10 +131,7 @@ impl Cache {
             let place = (facts.index % self.packets.len() as u64) as usize;
             match &self.packets[place] {
                 Some(there) if there.index >= facts.index => return Err(Drop::Replay),
-                Some(there)
-                    if self.packets.len() < MOST
-                        && facts.at.saturating_duration_since(there.at) < KEPT_FOR =>
-                {
+                Some(there) if self.packets.len() < MOST && facts.at.saturating_duration_since(there.at) < KEPT_FOR => {
                     self.grow();
                 }
                 _ => {

@@ -39,6 +39,7 @@ impl Sfu {
                 video.estimator.feedback(now, information).map_err(|_| Drop::Malformed)?;
                 let target = video.estimator.target();
                 video.pacer.set_rate(target);
+                video.probe(now);
                 // What is too much is not sent until the next look.
                 if target.0 < video.given {
                     self.share_out(now, key, out);

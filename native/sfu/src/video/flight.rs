@@ -4,8 +4,11 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How much longer than a round trip packets may be under way: receivers report every 50 to 250 ms.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How much longer than the shortest way there and back packets may be under way, besides twice the time between reports:
+/// frames do not come as evenly as reports do.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Receivers report every 50 to 250 ms.
+const INTERVALS: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// The shortest round trip of late is forgotten by this much with each report: another path may be longer.
 const FORGETS: Duration = Duration::from_micros(500);
 /// A time is kept for one packet in as much.
@@ -22,6 +25,9 @@ pub(crate) struct Flight {
     last_at: Option<Instant>,
     /// From a packet to the report on it, at its shortest.
     shortest: Option<Duration>,
+    /// Of the last report, and between reports of late.
+    reported: Option<Instant>,
+    interval: Duration,
 }
 
 impl Flight {
@@ -46,6 +52,10 @@ impl Flight {
             latest = Some(*at);
             self.sent.pop_front();
         }
+        if let Some(before) = self.reported.replace(now) {
+            let passed = now.saturating_duration_since(before).clamp(INTERVALS[0], INTERVALS[1]);
+            self.interval = (self.interval * 7 + passed) / 8;
+        }
         if let Some(at) = latest {
             let took = now.saturating_duration_since(at);
             self.shortest = Some(self.shortest.map_or(took, |shortest| took.min(shortest + FORGETS)));
@@ -56,7 +66,8 @@ impl Flight {
     pub(crate) fn is_full(&self, now: Instant) -> bool {
         let (Some(shortest), Some((_, oldest))) = (self.shortest, self.sent.front()) else { return false };
         let trickles = self.last_at.is_none_or(|at| now.saturating_duration_since(at) >= TRICKLE);
-        now.saturating_duration_since(*oldest) > shortest + PATIENCE && !trickles
+        let interval = self.interval.max(INTERVALS[0]);
+        now.saturating_duration_since(*oldest) > shortest + 2 * interval + PATIENCE && !trickles
     }
 }
 
@@ -90,7 +101,7 @@ mod tests {
             flight.sent(stalled + *ms * MS, number.wrapping_add(*ms as u16));
             flight.is_full(stalled + *ms * MS)
         });
-        assert!(full.is_some_and(|ms| (150..300).contains(&ms)), "{full:?}");
+        assert!(full.is_some_and(|ms| (100..250).contains(&ms)), "{full:?}");
     }
 
     #[test]

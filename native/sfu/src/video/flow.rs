@@ -9,7 +9,7 @@ use super::cache::{Facts, Passed, pack};
 use super::glance::{Glance, Numbers};
 use super::layers::Layers;
 use super::published::{Belongs, original};
-use super::receiver::{bits_per_second, pump, transmit};
+use super::receiver::{Waiting, bits_per_second, pump, transmit};
 use super::stream::{Placed, Told};
 use super::switch::{Passage, Place};
 use super::track::{Origin, Track};
@@ -134,7 +134,11 @@ impl Sfu {
         let mut blob = [0; MAX_ELEMENTS];
         let len = pack(&mut blob, Passed::ALL.into_iter().filter_map(element));
         let (epoch, extensions, encoding) = (at.epoch, &blob[..len], encoding as u8);
-        self.video_packet(now, track_key, encoding, facts, extensions, payload, out)?;
+        match self.video_packet(now, track_key, encoding, facts, extensions, payload, out) {
+            // Browsers fill their probes with repetitions of what has come.
+            Err(Drop::Replay) if repeats => return Ok(()),
+            passed => passed?,
+        }
         let track = &self.tracks[track_key];
         if !track.remotes.is_empty() {
             let (room, csrc) = (self.rooms[self.peers[key].room].id, track.csrc);
@@ -188,7 +192,8 @@ impl Sfu {
             stream.record(placed);
             let changed = stream.told.level != stream.switch.level() || stream.told.csrc != stream.csrc;
             if video.is_clear(now) {
-                transmit(now, peer, slot, false, &placed, index.map(|_| packet), &mut self.counters, out);
+                let what = Waiting { slot, repeat: false, placed };
+                transmit(now, peer, &what, index.map(|_| packet), &mut self.counters, out);
             } else {
                 video.wait(slot, placed);
                 if !std::mem::replace(&mut video.paced, true) {
@@ -240,19 +245,25 @@ impl Sfu {
             video.looked = now;
             video.estimator.wanted(now, Bitrate(video.useful), sending);
             video.estimator.poll(now);
+            video.seek(now);
         }
         let target = video.estimator.target();
         video.pacer.set_rate(target);
-        if let Some(probe) = video.estimator.probe(now) {
-            video.pacer.begin_probe(now, &probe);
-        }
+        video.probe(now);
         let tracks = &self.tracks;
         let demands: [Option<Demand<'_>>; MAX_VIDEO_SLOTS] = std::array::from_fn(|slot| {
             let wish = video.wishes[slot].filter(|wish| !wish.paused)?;
             let stream = video.streams.get(slot)?;
             let track = tracks.get(stream.track?).filter(|track| track.live)?;
             let (width, priority, screen) = (wish.width, wish.priority, track.screen);
-            Some(Demand { offers: track.offers(), width, priority, screen, current: stream.switch.level() })
+            Some(Demand {
+                offers: track.offers(),
+                width,
+                priority,
+                screen,
+                current: stream.switch.level(),
+                below: stream.caution.below(now),
+            })
         });
         let shares = allocate(target.0, &demands);
         let demanded = demands.map(|demand| demand.is_some());
@@ -389,12 +400,13 @@ fn track_of(peer: &Peer, slot: usize) -> TrackKey {
 /// A slot gets its share. True: what its client was told is not so any more.
 fn give(now: Instant, peer: &mut Peer, slot: usize, share: Option<Share>, track: &mut Track) -> bool {
     let Some(video) = peer.video.as_deref_mut() else { return false };
-    let level = share.and_then(|share| share.level);
+    let level = share.and_then(|share| video.streams[slot].pinned.or(share.level));
     if level.is_none() && video.streams[slot].switch.target().is_some() {
         video.withdraw(slot as u8);
     }
     let stream = &mut video.streams[slot];
     stream.switch.aim(level);
+    stream.caution.given(now, level, share.is_some_and(|share| share.level < share.best));
     stream.limit = share.and_then(|share| match (share.level, share.best) {
         (_, None) => Some(Limit::Source),
         (level, best) if level < best => Some(Limit::Bandwidth),

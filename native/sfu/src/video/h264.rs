@@ -53,6 +53,15 @@ pub(super) fn glance(payload: &[u8], marker: bool) -> Result<Glance, Drop> {
     })
 }
 
+/// A sequence parameter set is in this packet.
+pub(super) fn has_parameters(payload: &[u8]) -> bool {
+    match payload.first().map(|first| first & 0x1F) {
+        Some(SPS) => true,
+        Some(STAP_A) => Units(&payload[1..]).map_while(Result::ok).any(|unit| unit[0] & 0x1F == SPS),
+        _ => false,
+    }
+}
+
 fn is_key(kind: u8) -> bool {
     kind == IDR || kind == SPS
 }

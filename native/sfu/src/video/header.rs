@@ -55,7 +55,8 @@ impl Head {
         if let Some(csrc) = self.csrc {
             head[12..].copy_from_slice(&csrc.to_be_bytes());
         }
-        let known = elements.map(|elements| elements.filter_map(|(kind, value)| Some((kind, id_of(ids, kind)?, value))));
+        let known =
+            elements.map(|elements| elements.filter_map(|(kind, value)| Some((kind, id_of(ids, kind)?, value))));
         let known = known.into_iter().flatten();
         // The one-byte form has no empty elements and none of more than sixteen bytes.
         let wide = known.clone().any(|(_, _, value)| !(1..=16).contains(&value.len()));

@@ -64,9 +64,7 @@ impl Losses {
     /// Write the items of a NACK for what is due. Returns the length; 0: nothing is.
     pub(crate) fn ask(&mut self, now: Instant, rtt: Duration, out: &mut [u8]) -> usize {
         let again = rtt.mul_f32(1.5).max(LEAST_AGAIN);
-        self.missing.retain(|missing| {
-            missing.tries < TRIES && now.saturating_duration_since(missing.since) < TOO_OLD
-        });
+        self.missing.retain(|missing| missing.tries < TRIES && now.saturating_duration_since(missing.since) < TOO_OLD);
         let mut len = 0;
         let mut open: Option<u64> = None;
         for missing in &mut self.missing {

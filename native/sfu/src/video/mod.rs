@@ -9,6 +9,7 @@ mod allocation;
 mod av1;
 mod bits;
 mod cache;
+mod caution;
 mod codec;
 mod commands;
 mod dependency;

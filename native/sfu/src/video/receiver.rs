@@ -23,13 +23,18 @@ const REPAIR_SHARE: u64 = 50;
 /// And come in bursts of this much.
 const REPAIR_BURST: Duration = Duration::from_millis(500);
 
+/// A receiver with less than it wishes for is probed this often: soon enough for who waits, and a burst of 15 ms in it.
+const SEEKS_EVERY: Duration = Duration::from_millis(1500);
 /// While too much is under way, whether it still is is seen this often.
 const HELD_UP: Duration = Duration::from_millis(10);
 
-struct Waiting {
-    slot: u8,
-    repeat: bool,
-    placed: Placed,
+/// A packet that may be sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) slot: u8,
+    /// It was sent before.
+    pub(crate) repeat: bool,
+    pub(crate) placed: Placed,
 }
 
 pub(crate) struct VideoReceiver {
@@ -54,6 +59,8 @@ pub(crate) struct VideoReceiver {
     pub(crate) looked: Instant,
     /// Bits a second of what was shared out.
     pub(crate) given: u64,
+    /// Since when it gets less than it could use, or when that was last looked into.
+    pub(crate) lacks: Option<Instant>,
     /// Bits a second that it could use.
     pub(crate) useful: u64,
 }
@@ -78,6 +85,7 @@ impl VideoReceiver {
             sent: 0,
             looked: now,
             given: 0,
+            lacks: None,
             useful: 0,
         }
     }
@@ -95,13 +103,34 @@ impl VideoReceiver {
         }
     }
 
+    /// What is shared out is less than what is wished for: see now and then whether the path carries more. Layers come in
+    /// steps, and below one nothing is sent that would show it.
+    pub(crate) fn seek(&mut self, now: Instant) {
+        if self.given >= self.useful {
+            self.lacks = None;
+        } else if now.saturating_duration_since(*self.lacks.get_or_insert(now)) >= SEEKS_EVERY {
+            self.lacks = Some(now);
+            self.estimator.seek();
+        }
+    }
+
+    /// Begin a probe, if it is time for one.
+    pub(crate) fn probe(&mut self, now: Instant) {
+        if self.pacer.probe().is_none()
+            && let Some(probe) = self.estimator.probe(now)
+        {
+            self.pacer.begin_probe(now, &probe);
+        }
+    }
+
     /// A repair of `len` bytes may be sent.
     pub(crate) fn may_repair(&mut self, now: Instant, len: usize) -> bool {
         let rate = self.estimator.target().0 * REPAIR_SHARE / 100 / 8;
         let passed = now.saturating_duration_since(self.filled);
         self.filled = now;
         let most = rate * REPAIR_BURST.as_millis() as u64 / 1000;
-        self.repairs = (self.repairs + rate * passed.as_micros() as u64 / 1_000_000).min(most.max(MAX_DATAGRAM as u64 * 8));
+        self.repairs =
+            (self.repairs + rate * passed.as_micros() as u64 / 1_000_000).min(most.max(MAX_DATAGRAM as u64 * 8));
         match self.repairs.checked_sub(len as u64) {
             Some(left) => self.repairs = left,
             None => return false,
@@ -144,16 +173,15 @@ fn number(now: Instant, len: usize, probe: Option<ProbeId>, estimator: &mut Esti
 pub(crate) fn transmit(
     now: Instant,
     peer: &mut Peer,
-    slot: u8,
-    repeat: bool,
-    placed: &Placed,
+    what: &Waiting,
     packet: Option<&Packet>,
     counters: &mut Counters,
     out: &mut impl Output,
 ) {
     let (Some(video), Some(srtp)) = (peer.video.as_deref_mut(), &peer.srtp) else { return };
     let VideoReceiver { ids, transport_cc, streams, estimator, pacer, flight, .. } = video;
-    let Some(stream) = streams.get_mut(usize::from(slot)) else { return };
+    let Waiting { slot, repeat, placed } = what;
+    let Some(stream) = streams.get_mut(usize::from(*slot)) else { return };
     let size = packet.map_or(0, |packet| packet.payload().len()) + 60 + TAG;
     let Some(to) = peer.ice.destination(size) else { return };
     let with = Sealing { ids, srtp: &srtp.outbound, transport_cc: *transport_cc };
@@ -162,7 +190,7 @@ pub(crate) fn transmit(
     out.send(to, |buf| {
         let number = |len| number(now, len, probe, estimator, flight);
         len = match packet {
-            Some(packet) if repeat => stream.seal_repeat(placed, packet, &with, number, buf),
+            Some(packet) if *repeat => stream.seal_repeat(placed, packet, &with, number, buf),
             packet => stream.seal(placed, packet, &with, number, buf),
         };
         len
@@ -171,7 +199,7 @@ pub(crate) fn transmit(
     video.sent += len as u64;
     peer.traffic.sent(len);
     counters.sent(len);
-    if repeat && len > 0 {
+    if *repeat && len > 0 {
         counters.resent += 1;
     }
 }
@@ -215,14 +243,15 @@ pub(crate) fn pump(
             return Some(video.pacer.due(now));
         }
         match video.queue.pop_front() {
-            Some(Waiting { slot, repeat, placed }) => {
-                let encoding = tracks.get(placed.track).and_then(|track| track.encodings.get(usize::from(placed.encoding)));
-                match placed.index {
-                    None => transmit(now, peer, slot, repeat, &placed, None, counters, out),
+            Some(what) => {
+                let Placed { track, encoding, index, .. } = what.placed;
+                let encoding = tracks.get(track).and_then(|track| track.encodings.get(usize::from(encoding)));
+                match index {
+                    None => transmit(now, peer, &what, None, counters, out),
                     Some(index) => {
                         // It may have waited for longer than it was kept: then it is lost, and known as such.
                         if let Some(packet) = encoding.and_then(|encoding| encoding.cache.get(index)) {
-                            transmit(now, peer, slot, repeat, &placed, Some(packet), counters, out);
+                            transmit(now, peer, &what, Some(packet), counters, out);
                         }
                     }
                 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Codec;
 use super::cache::Packet;
+use super::caution::Caution;
 use super::dependency::set_frame_number;
 use super::glance::renumber;
 use super::header::Head;
@@ -49,6 +50,7 @@ pub(crate) struct VideoStream {
     pub(crate) track: Option<TrackKey>,
     pub(crate) csrc: u32,
     pub(crate) switch: Switch,
+    pub(crate) caution: Caution,
     /// RFC 4588 §4: a sequence of its own.
     rtx_last: u64,
     records: Vec<Option<Record>>,
@@ -60,6 +62,8 @@ pub(crate) struct VideoStream {
     /// As the client's latest report says (RFC 3550 §6.4.1).
     pub(crate) lost: i32,
     pub(crate) limit: Option<Limit>,
+    /// What it carries whatever the path and the wish are: for replays.
+    pub(crate) pinned: Option<Level>,
     pub(crate) told: Told,
     /// It has shown something: padding may be sent on its repair stream.
     pub(crate) has_begun: bool,
@@ -80,6 +84,7 @@ impl VideoStream {
             track: None,
             csrc: 0,
             switch: Switch::new(first),
+            caution: Caution::default(),
             rtx_last: u64::from(first_rtx & 0x7FFF),
             records: Vec::new(),
             sent: None,
@@ -88,6 +93,7 @@ impl VideoStream {
             reported: 0,
             lost: 0,
             limit: None,
+            pinned: None,
             told: Told::default(),
             has_begun: false,
         }

@@ -79,6 +79,8 @@ struct Current {
     /// Ring of frames: PictureID as it came, and its shift.
     frames: [(u16, u16); FRAMES],
     framed: usize,
+    /// What is wanted of the present picture, in all its spatial layers alike: its end is marked once.
+    wanted: (u8, u8),
     /// From which index on which layers, the newest first.
     changes: [(u64, u8, u8); CHANGES],
 }
@@ -238,6 +240,7 @@ impl Switch {
             skips: 0,
             frames: [(0, 0); FRAMES],
             framed: 0,
+            wanted: (packet.glance.spatial, packet.glance.temporal),
             changes: [level; CHANGES],
         });
     }
@@ -283,8 +286,9 @@ impl Current {
         if glance.spatial == 0 {
             self.spatial = self.spatial.min(wanted.0);
             self.temporal = self.temporal.min(wanted.1);
+            self.wanted = wanted;
         }
-        (self.spatial, self.temporal) = glance.rise((self.spatial, self.temporal), wanted);
+        (self.spatial, self.temporal) = glance.rise((self.spatial, self.temporal), self.wanted);
         if (self.spatial, self.temporal) != before {
             self.changes.copy_within(..CHANGES - 1, 1);
             self.changes[0] = (packet.index, self.spatial, self.temporal);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::cache::{Cache, Facts};
 use super::glance::{dimensions, glance};
+use super::h264::has_parameters;
 use super::keyframes::KeyFrames;
 use super::rates::Rates;
 use super::switch::{Identity, Level};
@@ -15,6 +16,8 @@ use crate::{PeerKey, RoomKey, WorkerId};
 pub(crate) const CLOCK_RATE: u32 = 90_000;
 /// An encoding that sends nothing for this long is not there: the publisher cannot, or will not.
 const SILENT_AFTER: Duration = Duration::from_millis(1200);
+/// The same of a screen, which may not change for a while.
+const STILL_FOR: Duration = Duration::from_secs(6);
 /// One that is wanted again has this long to come back.
 const RETURNS_WITHIN: Duration = Duration::from_secs(3);
 /// Encodings that nobody has wanted for this long are paused.
@@ -91,10 +94,11 @@ impl Encoding {
             Some(descriptor) => self.structure.glance(descriptor, marker)?,
             None => glance(codec, payload, marker)?,
         };
-        if codec == Codec::H264 {
-            // A picture may have many slices: only before the first of them is nothing of it.
+        if codec == Codec::H264 && descriptor.is_none() {
+            // A picture may have many slices: only before the first of them is nothing of it. Where that cannot be seen,
+            // parameter sets come first.
             let before = index.checked_sub(1).and_then(|before| self.cache.get(before));
-            glance.key &= before.is_none_or(|before| before.timestamp != timestamp);
+            glance.key &= before.map_or_else(|| has_parameters(payload), |before| before.timestamp != timestamp);
         }
         if glance.key && glance.begins {
             let size = match descriptor {
@@ -118,11 +122,10 @@ impl Encoding {
     }
 
     /// Does it send, or may it be expected to?
-    fn is_there(&self, now: Instant) -> bool {
+    fn is_there(&self, now: Instant, silent_after: Duration) -> bool {
         let recent = |at: Instant, within| now.saturating_duration_since(at) < within;
-        self.last_at.is_some_and(|at| recent(at, SILENT_AFTER))
-            || !self.active
-            || recent(self.resumed_at, RETURNS_WITHIN)
+        let sends = self.last_at.is_some_and(|at| recent(at, silent_after));
+        sends || !self.active || recent(self.resumed_at, RETURNS_WITHIN)
     }
 
     pub(crate) fn to_clock(&self) -> Option<u32> {
@@ -185,6 +188,14 @@ impl Track {
             watched: false,
             offers,
             told,
+        }
+    }
+
+    /// It is shared from now on: what it has is expected to come.
+    pub(crate) fn go_live(&mut self, now: Instant) {
+        self.live = true;
+        for encoding in &mut self.encodings {
+            (encoding.wanted_at, encoding.resumed_at) = (now, now);
         }
     }
 
@@ -254,7 +265,7 @@ impl Track {
             (Some((my_ntp, my_stamp)), Some(((their_ntp, their_stamp), to_clock))) => {
                 // Both stamps at my report's instant.
                 let seconds = my_ntp.wrapping_sub(their_ntp) as i64;
-                let ticks = (i128::from(seconds) * i128::from(CLOCK_RATE) >> 32) as i64 as u32;
+                let ticks = ((i128::from(seconds) * i128::from(CLOCK_RATE)) >> 32) as i64 as u32;
                 their_stamp.wrapping_add(ticks).wrapping_add(to_clock).wrapping_sub(my_stamp)
             }
             _ => clock.wrapping_sub(timestamp),
@@ -278,9 +289,12 @@ impl Track {
     pub(crate) fn look(&mut self, now: Instant) {
         let count = self.encodings.len();
         self.offers.clear();
+        let silent_after = if self.screen { STILL_FOR } else { SILENT_AFTER };
+        // Where all are silent, none is worse than the others: what is shown stays.
+        let all_silent = !self.encodings.iter().any(|encoding| encoding.is_there(now, silent_after));
         for (index, encoding) in self.encodings.iter_mut().enumerate() {
             encoding.rates.look(now);
-            if !encoding.is_there(now) {
+            if !(encoding.is_there(now, silent_after) || all_silent && encoding.last_at.is_some()) {
                 continue;
             }
             let (spatial, temporal) = encoding.rates.highest();

@@ -43,7 +43,8 @@ impl Upstream {
     /// When there is something to tell.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         let missing = self.published.iter().flat_map(|published| &published.inputs);
-        let repair = missing.into_iter().any(|input| input.losses.has_missing()).then(|| now + Duration::from_millis(10));
+        let repair =
+            missing.into_iter().any(|input| input.losses.has_missing()).then(|| now + Duration::from_millis(10));
         let feedback = self.arrivals.as_ref().and_then(Arrivals::due);
         [repair, feedback].into_iter().flatten().min()
     }

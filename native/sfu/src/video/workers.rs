@@ -133,16 +133,25 @@ impl Sfu {
                 self.rooms[room_key].tracks.push(key);
                 self.seat_all(now, room_key, key, out);
             }
-            (Some(key), false) => self.forget_track(room_key, key, out),
+            (Some(key), false) => self.forget_track(now, room_key, key, out),
             _ => {}
         }
     }
 
     /// Another worker tells which encodings of a track here it wants, and of which it needs a key frame.
-    pub(crate) fn wanted_elsewhere(&mut self, now: Instant, room: RoomId, csrc: u32, by: WorkerId, wanted: u8, keys: u8) {
+    pub(crate) fn wanted_elsewhere(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        csrc: u32,
+        by: WorkerId,
+        wanted: u8,
+        keys: u8,
+    ) {
         let Some(room) = self.room_keys.get(&room).map(|room| &self.rooms[*room]) else { return };
         let tracks = &self.tracks;
-        let own = |track: &&TrackKey| tracks[**track].csrc == csrc && matches!(tracks[**track].origin, Origin::Peer(..));
+        let own =
+            |track: &&TrackKey| tracks[**track].csrc == csrc && matches!(tracks[**track].origin, Origin::Peer(..));
         let Some(key) = room.tracks.iter().find(own).copied() else { return };
         let track = &mut self.tracks[key];
         track.remotes.retain(|(worker, _)| *worker != by);
