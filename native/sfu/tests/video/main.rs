@@ -6,6 +6,7 @@ mod check;
 mod theatre;
 
 mod camera;
+mod chance;
 mod paths;
 mod picture;
 mod watching;
