@@ -289,9 +289,10 @@ class Engine:
         """Nothing is sent to a deafened peer."""
     def set_ignored(self, peer: int, csrcs: Sequence[int]) -> None:
         """Whom a peer does not want to hear: the whole set, at most 256."""
-    def set_sharing(self, peer: int, csrcs: Sequence[int]) -> None:
+    def set_sharing(self, peer: int, csrcs: Sequence[int], silent: bool = False) -> None:
         """Which of its cameras and screens, and whether the sound of its screen, a peer shares: the whole set, by CSRC.
-        Packets of others go nowhere. A camera and a microphone, and a screen and its sound, have one CSRC each."""
+        Packets of others go nowhere. A camera and a microphone, and a screen and its sound, have one CSRC each.
+        `silent`: its sound goes nowhere even so."""
     def watch(self, peer: int, wishes: Sequence[tuple[int, int, int, int, bool]]) -> None:
         """What a peer wishes to see: the whole set of (slot, csrc, width in pixels, priority, paused)."""
     def move_peer(self, peer: int, room: int) -> None:

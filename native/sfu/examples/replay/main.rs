@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! replay DESCRIPTION... [--descriptors] --at PLACE TARGET... [--loss-up P] [--loss-down P] [--reordering P] [--seed N]
-//! replay DESCRIPTION... [--descriptors] --everywhere FOLDER
+//! replay DESCRIPTION... [--descriptors] --everywhere FOLDER [--every N]
 //! ```
 //!
 //! A DESCRIPTION is the JSON of a recording, and one publisher. One viewer is given the layers TARGET, from the packet at
 //! PLACE of the course on: `source.encoding.spatial.temporal`, or `none`. What it gets comes out as rtpdump. With
 //! `--everywhere`, viewers are switched between every two of many targets at every boundary between two packets; all that
-//! they get is examined, and what differs goes into FOLDER, with `index.json`. A viewer that gets what no receiver could
+//! they get is examined, and what differs goes into FOLDER, with `index.json`; `--every N` leaves out all boundaries but
+//! every Nth, beginning with another for each pair. A viewer that gets what no receiver could
 //! use makes the program fail, and say what it got.
 
 #[path = "../../tests/support/check.rs"]
@@ -45,6 +46,7 @@ struct Options {
     down: Network,
     seed: u64,
     into: Option<PathBuf>,
+    every: usize,
 }
 
 fn main() -> Result<(), Failure> {
@@ -57,7 +59,7 @@ fn main() -> Result<(), Failure> {
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Options, Failure> {
-    let mut options = Options { seed: 1, ..Options::default() };
+    let mut options = Options { seed: 1, every: 1, ..Options::default() };
     while let Some(word) = words.next() {
         let mut next = || words.next().ok_or(format!("{word} wants more"));
         match word.as_str() {
@@ -70,6 +72,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, Failure> 
             "--loss-down" => options.down.loss = next()?.parse()?,
             "--reordering" => options.up.reordering = next()?.parse()?,
             "--seed" => options.seed = next()?.parse()?,
+            "--every" => options.every = next()?.parse::<usize>()?.max(1),
             "--everywhere" => options.into = Some(next()?.into()),
             other if other.starts_with("--") => return Err(format!("there is no {other}").into()),
             path => options.descriptions.push(path.into()),
@@ -112,7 +115,7 @@ fn once(options: &Options, recordings: &[Recording]) -> Result<(), Failure> {
 }
 
 /// Every schedule of one switch at one boundary, for all pairs of targets.
-fn schedules(sources: &Sources, recordings: &[Recording], course: &Course) -> Vec<Vec<Step>> {
+fn schedules(sources: &Sources, recordings: &[Recording], course: &Course, every: usize) -> Vec<Vec<Step>> {
     let targets = sources.targets(0);
     let top = |target: &Target| {
         !targets.iter().any(|other| {
@@ -133,8 +136,8 @@ fn schedules(sources: &Sources, recordings: &[Recording], course: &Course) -> Ve
         pairs.push([best, None]);
     }
     let mut schedules = Vec::new();
-    for [from, to] in pairs {
-        for before in 1..course.packets.len() {
+    for (first, [from, to]) in pairs.into_iter().enumerate() {
+        for before in (1 + first % every..course.packets.len()).step_by(every) {
             let mut steps = vec![Step { before: 0, target: from }, Step { before, target: to }];
             if to.is_none() && before + PAUSE < course.packets.len() {
                 steps.push(Step { before: before + PAUSE, target: from });
@@ -148,7 +151,7 @@ fn schedules(sources: &Sources, recordings: &[Recording], course: &Course) -> Ve
 fn everywhere(options: &Options, recordings: &[Recording], folder: &Path) -> Result<(), Failure> {
     let course = Course::new(recordings, STAGGER, Network::default(), &mut Random::new(options.seed));
     let sources = Sources::new(recordings, &course);
-    let schedules = schedules(&sources, recordings, &course);
+    let schedules = schedules(&sources, recordings, &course, options.every);
     let mut different = HashMap::new();
     let mut index = Vec::new();
     for some in schedules.chunks(VIEWERS) {

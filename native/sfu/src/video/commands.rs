@@ -42,12 +42,12 @@ impl Sfu {
     }
 
     /// Which of its cameras and screens, and whether its screen's sound, a peer shares now, by CSRC: the whole set. Packets
-    /// of others go nowhere. Unknown peers are ignored.
-    pub fn set_sharing(&mut self, now: Instant, id: PeerId, csrcs: &[u32], out: &mut impl Output) {
+    /// of others go nowhere, and with `silent` neither do those of the sound. Unknown peers are ignored.
+    pub fn set_sharing(&mut self, now: Instant, id: PeerId, csrcs: &[u32], silent: bool, out: &mut impl Output) {
         let Some(key) = self.peer_keys.get(&id).copied() else { return };
         let peer = &mut self.peers[key];
         if let Some(sound) = peer.screen_sound.as_deref_mut() {
-            let shares = csrcs.contains(&sound.csrc());
+            let shares = !silent && csrcs.contains(&sound.csrc());
             if std::mem::replace(&mut sound.muted, !shares) == shares && !shares {
                 self.release_source(now, key, true, out);
             }

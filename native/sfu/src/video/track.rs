@@ -345,6 +345,15 @@ impl Track {
         wanted
     }
 
+    /// Of which encodings the publisher is to be asked for a key frame now, by bits; they count as asked.
+    pub(crate) fn ask(&mut self, now: Instant) -> u8 {
+        let mut asked = 0;
+        for (index, encoding) in self.encodings.iter_mut().enumerate() {
+            asked |= u8::from(self.live && encoding.key_frames.ask(now)) << index;
+        }
+        asked
+    }
+
     /// Bytes of memory of its caches.
     pub(crate) fn memory(&self) -> usize {
         self.encodings.iter().map(|encoding| encoding.cache.memory()).sum()
