@@ -6,6 +6,8 @@ import numpy as np
 
 from tests.clients.picture import Picture
 
+PATCH = 40  # pixels
+CHANGING = 0.15  # share of the patches that are others in the next frame
 HEADER = "YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n"
 
 
@@ -21,12 +23,13 @@ def still(file: Path, picture: Picture, rate: int = 15) -> Path:
 
 
 def crowd(file: Path, width: int, height: int, rate: int, seconds: int = 2) -> Path:
-    """Patches of light that come and go everywhere: as much to encode as a lively picture has."""
+    """Patches of light, of which some change in every frame: about as much to encode as a lively picture has."""
     chance = np.random.default_rng(4)
+    patches = chance.integers(60, 200, (-(-height // PATCH), -(-width // PATCH)), np.uint8)
     frames = []
     for _ in range(rate * seconds):
-        coarse = chance.integers(60, 200, (height // 40, width // 40), np.uint8)
-        luma = np.kron(coarse, np.ones((40, 40), np.uint8))
-        luma = np.pad(luma, ((0, height - luma.shape[0]), (0, width - luma.shape[1])), "edge")
+        changed = chance.random(patches.shape) < CHANGING
+        patches = np.where(changed, chance.integers(60, 200, patches.shape, np.uint8), patches)
+        luma = np.kron(patches, np.ones((PATCH, PATCH), np.uint8))[:height, :width]
         frames.append(luma.tobytes() + bytes([128]) * (width * height // 2))
     return _write(file, width, height, rate, frames)
