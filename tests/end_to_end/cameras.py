@@ -7,7 +7,7 @@ import numpy as np
 from tests.clients.picture import Picture
 
 PATCH = 40  # pixels
-CHANGING = 0.15  # share of the patches that are others in the next frame
+CHANGING = 0.05  # share of the patches that are others in the next frame
 HEADER = "YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n"
 
 
