@@ -232,7 +232,8 @@ class Directory:
             stay.server_muted = muted
         else:
             stay.muted = muted
-        return stay.mutes() + self._tell_change(stay, by_server)
+        shares = stay.shares() if by_server else []  # the sound of a screen is the server's to mute
+        return [*stay.mutes(), *shares, *self._tell_change(stay, by_server)]
 
     def deafen(self, session_id: UUID, deafened: bool, *, by_server: bool = False) -> list[Effect]:
         """As `mute`."""
@@ -392,17 +393,17 @@ class Directory:
         return min([*told, *([] if first is None else [first])], default=None)
 
     def tick(self, now: float) -> list[Effect]:
-        """Tells what is due to be told, and ends the stays whose clients did not come again."""
+        """Ends the stays whose clients did not come again, and tells what is due to be told."""
         effects: list[Effect] = []
-        for room in list(self._restless.values()):
-            effects += [*stage(room, self._video_codecs), *room.tell(now)]
-            if room.due is None:
-                del self._restless[room.channel_id]
         while self._ends_at:
             session_id, at = next(iter(self._ends_at.items()))
             if at > now:
                 break
             effects += self._end(self._stays[session_id], "lost")
+        for room in list(self._restless.values()):  # in which somebody may just have ended
+            effects += [*stage(room, self._video_codecs), *room.tell(now)]
+            if room.due is None:
+                del self._restless[room.channel_id]
         return effects
 
     def _await_rest(self, stay: Stay, now: float) -> None:

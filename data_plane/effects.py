@@ -51,7 +51,6 @@ class MovePeer:
 class MutePeer:
     peer: PeerHandle
     muted: bool  # its microphone
-    screen_muted: bool = False  # the sound of its screen
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,12 @@ class IgnorePeers:
 
 @dataclass(frozen=True, slots=True)
 class SharePeer:
-    """What `peer` shares now, the whole set: its camera by its CSRC, its screen and the sound of that by the other."""
+    """What `peer` shares now, the whole set: its camera by its CSRC, its screen and the sound of that by the other.
+    `silent`: not that sound."""
 
     peer: PeerHandle
     csrcs: tuple[int, ...]
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

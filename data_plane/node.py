@@ -467,8 +467,8 @@ class Node:
                 self.engine.set_deafened(peer, deafened)
             case IgnorePeers(peer, csrcs):
                 self.engine.set_ignored(peer, csrcs)
-            case SharePeer(peer, csrcs):
-                self.engine.set_sharing(peer, csrcs)
+            case SharePeer(peer, csrcs, silent):
+                self.engine.set_sharing(peer, csrcs, silent)
             case WatchPeers(peer, wishes):
                 wished = [(each.slot, each.csrc, each.width, each.priority, each.paused) for each in wishes]
                 self.engine.watch(peer, wished)

@@ -210,10 +210,7 @@ class Stay:
     def mutes(self) -> list[Effect]:
         """A transport that waits for another's place is silent: nobody hears anybody twice."""
         silent = self.muted or self.server_muted
-        return [
-            MutePeer(each.handle, silent or self._waits(each), self.server_muted or self._waits(each))
-            for each in self.peers
-        ]
+        return [MutePeer(each.handle, silent or self._waits(each)) for each in self.peers]
 
     def deafens(self) -> list[Effect]:
         return [DeafenPeer(each.handle, self.deafened or self.server_deafened) for each in self.peers]
@@ -223,9 +220,8 @@ class Stay:
 
     def shares(self) -> list[Effect]:
         """As with `mutes`, nobody sees anybody twice. Nothing for a transport that could share nothing."""
-        return [
-            SharePeer(each.handle, self._shared(each)) for each in self.peers if any(map(each.video.can_share, SHARED))
-        ]
+        able = [each for each in self.peers if any(map(each.video.can_share, SHARED))]
+        return [SharePeer(each.handle, self._shared(each), self.server_muted) for each in able]
 
     def _shared(self, peer: Peer) -> tuple[int, ...]:
         if self._waits(peer):

@@ -83,7 +83,7 @@ class Resource:
     session_id: UUID
     key: bytes  # SHA-256 of the bearer that made it
     remote: tuple[str, str]  # the client's ICE user fragment and password
-    tagged: tuple[str, str]  # mid and protocol of the m-line that stands for the bundle
+    tagged: tuple[str, str, str]  # medium, mid and protocol of the m-line that stands for the bundle
     entity_tag: str = field(default_factory=lambda: f'"{secrets.token_hex(8)}"')
 
 
@@ -173,14 +173,14 @@ class _Endpoint(_Handler):
     async def _enter(self, request: Request, claims: Claims, token: str) -> Response:
         way = self._way
         offer = await _offer(request, publishes=way.publishes)
-        by_mid = {each.mid: each for each in offer.audio}
-        tagged = by_mid[offer.bundle[0]]
+        media = {each.mid: "audio" for each in offer.audio} | {each.mid: "video" for each in offer.video}
+        (tagged,) = (each for each in offer.served if each.mid == offer.bundle[0])
         resource = Resource(
             channel_id=claims.room,
             session_id=claims.sid,
             key=_digest(token),
             remote=(offer.ufrag, offer.password),
-            tagged=(tagged.mid, tagged.protocol),
+            tagged=(media[tagged.mid], tagged.mid, tagged.protocol),
         )
         try:
             _, answer = way.rooms.enter(claims, offer, None)
@@ -242,9 +242,14 @@ class _Session(_Handler):
         except Refusal as refusal:
             raise _problem(refusal) from None
         resource.remote, resource.entity_tag = remote, f'"{secrets.token_hex(8)}"'
-        mid, protocol = resource.tagged
+        medium, mid, protocol = resource.tagged
         body = describe_restart(
-            mid=mid, protocol=protocol, ufrag=ours.ufrag, password=ours.password, candidates=ours.candidates
+            medium=medium,
+            mid=mid,
+            protocol=protocol,
+            ufrag=ours.ufrag,
+            password=ours.password,
+            candidates=ours.candidates,
         )
         log.info("ice restarted", session_id=str(resource.session_id))
         return Response(body, 200, {**CORS, "ETag": resource.entity_tag}, FRAGMENT)

@@ -63,6 +63,8 @@ export const membersOf = (guild) =>
 
 export const nameOf = (guild, userId) => guild?.members[userId]?.user.username ?? "someone";
 
+const shownOf = (tracks) => Object.keys(tracks).filter((source) => tracks[source] !== null);
+
 /**
  * Who is in a voice channel, who came first first: [{sessionId, userId, isSelf, muted, deafened, serverMuted, serverDeafened,
  * silenced, speaking, dominant, heard, camera, screen, screenSound}]; camera and screen are the CSRC with which they show it, or
@@ -76,8 +78,9 @@ export function voiceOf(state, guild, channelId) {
     : Object.values(guild.voice).filter((each) => each.channel_id === channelId);
   return states
     .map(({ session_id: sessionId, user_id: userId, ...each }) => {
-      const own = mine && sessionId === voice.sessionId ? voice : each;
-      const shows = mine ? (each.sources ?? []) : [];
+      const isOwn = mine && sessionId === voice.sessionId;
+      const own = isOwn ? voice : each;
+      const shows = isOwn ? shownOf(voice.own) : mine ? (each.sources ?? []) : [];
       return {
         sessionId,
         userId,

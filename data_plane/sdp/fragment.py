@@ -94,11 +94,14 @@ def _check_candidate(value: str) -> None:
             raise BadFragment("a candidate has an address that is none") from None
 
 
-def describe_restart(*, mid: str, protocol: str, ufrag: str, password: str, candidates: Sequence[Candidate]) -> str:
-    """Our side of an ICE restart: `mid` and `protocol` are those of the bundle's tagged m-line, as in the answer."""
+def describe_restart(
+    *, medium: str, mid: str, protocol: str, ufrag: str, password: str, candidates: Sequence[Candidate]
+) -> str:
+    """Our side of an ICE restart: `medium` ("audio" or "video"), `mid` and `protocol` are those of the bundle's tagged
+    m-line, as in the answer."""
     lines = (
         "a=ice-lite",
-        f"m=audio 9 {protocol} 0",  # a pseudo m-line: its format says nothing (RFC 8840 §9)
+        f"m={medium} 9 {protocol} 0",  # a pseudo m-line: its format says nothing (RFC 8840 §9)
         f"a=mid:{mid}",
         f"a=ice-ufrag:{ufrag}",
         f"a=ice-pwd:{password}",

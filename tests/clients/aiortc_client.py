@@ -44,6 +44,8 @@ from proto.signalling import (
     Share,
     Slots,
     SlotState,
+    Videos,
+    VideoState,
     Watch,
     Wish,
 )
@@ -265,6 +267,7 @@ class AiortcClient:
     `url` is the signalling WebSocket's full address. `microphone`: samples at 48 kHz, a WAV file, or None to only
     listen. `sendrecv`: one m-line is both microphone and first slot, as `addTrack` makes it. `camera`: what it films,
     which others see once it says so (`share`); `videos`: slots in which it sees others.
+    `new_transport`: another kind, whose microphone, camera and slots are its own matter.
     """
 
     def __init__(
@@ -277,10 +280,11 @@ class AiortcClient:
         sendrecv: bool = False,
         camera: Picture | None = None,
         videos: int = 0,
+        new_transport: Callable[[], Transport] | None = None,
     ) -> None:
         self._url, self._admission = url, admission
         samples = read_wav(microphone) if isinstance(microphone, Path) else microphone
-        self._new_transport = partial(Transport, samples, slots, camera, videos, sendrecv=sendrecv)
+        self._new_transport = new_transport or partial(Transport, samples, slots, camera, videos, sendrecv=sendrecv)
         self.transport = self._new_transport()
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -288,6 +292,7 @@ class AiortcClient:
         self._told = asyncio.Condition()
         self.participants: dict[str, Participant] = {}  # by session id, oneself too
         self.slots: dict[int, SlotState] = {}  # by index
+        self.seen: dict[int, VideoState] = {}  # by video slot
         self.token = ""
 
     async def __aenter__(self) -> Self:
@@ -318,6 +323,7 @@ class AiortcClient:
             self.token = first.token
             self.participants = {str(each.session_id): each for each in first.participants}
             self.slots = {each.slot: each for each in first.slots}
+            self.seen = {each.slot: each for each in first.videos}
         self._start(self._read(self._socket))
         return first
 
@@ -432,6 +438,15 @@ class AiortcClient:
 
         await self._until(free)
 
+    async def shown(self, csrc: int | None, slot: int = 0) -> VideoState:
+        """The state of a video slot, once it shows `csrc`. Raises TimeoutError."""
+
+        def found() -> VideoState | None:
+            state = self.seen.get(slot)
+            return state if state is not None and state.csrc == csrc else None
+
+        return await self._until(found)
+
     async def _until(self, found: Callable[[], ResultT | None]) -> ResultT:
         async with asyncio.timeout(PATIENCE), self._told:
             while (result := found()) is None:
@@ -466,7 +481,10 @@ class AiortcClient:
                         self.participants.pop(str(session_id), None)
                     case Slots(slots):
                         self.slots |= {each.slot: each for each in slots}
-                    case Moved(_, participants, slots):
+                    case Videos(videos):
+                        self.seen |= {each.slot: each for each in videos}
+                    case Moved(_, participants, slots, videos):
+                        self.seen = {each.slot: each for each in videos}
                         self.participants = {str(each.session_id): each for each in participants}
                         self.slots = {each.slot: each for each in slots}
                 async with self._told:

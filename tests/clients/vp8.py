@@ -14,7 +14,7 @@ START, EXTENDED, PICTURE_ID = 0x10, 0x80, 0x80  # bits of the descriptor's first
 
 
 def encode(picture: Picture, seconds: int) -> list[bytes]:
-    """VP8 frames. The first of every second is a key frame, since nobody here listens for requests."""
+    """VP8 frames. Every second is the same: it begins with a key frame, since nobody here listens for requests."""
     context = av.CodecContext.create("libvpx", "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height, context.pix_fmt = WIDTH, HEIGHT, "yuv420p"
@@ -22,11 +22,11 @@ def encode(picture: Picture, seconds: int) -> list[bytes]:
     context.bit_rate, context.gop_size = 200_000, RATE
     context.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "auto-alt-ref": "0"}
     frames: list[bytes] = []
-    for n in range(seconds * RATE):
+    for n in range(RATE):
         frame = av.VideoFrame.from_ndarray(picture.pixels, format="rgb24").reformat(format="yuv420p")
         frame.pts, frame.time_base = n, Fraction(1, RATE)
         frames += [bytes(packet) for packet in context.encode(frame)]
-    return frames
+    return frames * seconds
 
 
 def packetize(frames: Sequence[bytes], *, ssrc: int, first: int = 65_500) -> list[bytes]:

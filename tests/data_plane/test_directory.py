@@ -169,12 +169,6 @@ def test_neither_oneself_nor_the_server_undoes_what_the_other_did(directory: Dir
     assert not silent(act(ada.session_id, False))
 
 
-def test_the_sound_of_a_screen_is_muted_by_the_server_alone(directory: Directory, ada: Stay) -> None:
-    assert directory.mute(ada.session_id, True)[0] == MutePeer(serving(ada), True, screen_muted=False)
-    assert directory.mute(ada.session_id, True, by_server=True)[0] == MutePeer(serving(ada), True, screen_muted=True)
-    assert directory.mute(ada.session_id, False)[0] == MutePeer(serving(ada), True, screen_muted=True)
-
-
 def test_a_member_muted_by_the_server_before_it_connected_is_reported_so(directory: Directory, ada: Stay) -> None:
     bob = join(directory)
     directory.mute(bob.session_id, True, by_server=True)

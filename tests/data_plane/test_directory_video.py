@@ -219,6 +219,16 @@ def test_a_transport_that_waits_shows_and_sees_nothing(stage: Stage, ada: Stay, 
     assert ada.participant.sources == ["camera"]
 
 
+def test_who_is_muted_by_the_server_shows_its_screen_without_a_sound(stage: Stage, ada: Stay) -> None:
+    stage.share(ada, "screen", "screen_audio")
+    stage.look()
+    mute = stage.directory.mute
+    assert not of_video(mute(ada.session_id, True), handle(ada)), "one's own mute is the microphone's"
+    shared = (ada.screen_csrc,)
+    assert of_video(mute(ada.session_id, True, by_server=True), handle(ada)) == [SharePeer(handle(ada), shared, True)]
+    assert of_video(mute(ada.session_id, False, by_server=True), handle(ada)) == [SharePeer(handle(ada), shared)]
+
+
 # Codecs
 
 
@@ -479,3 +489,10 @@ def test_as_much_as_possible_is_shown_nothing_twice_and_what_stays_stays(data: s
     assert not slots or dominant not in there or dominant in seen
     assert all(slots[at] == each for at, each in enumerate(result) if each is not None and each in slots)
     assert follow(result, live, dominant, own) == result
+
+
+def test_who_does_not_come_again_is_not_shown_any_more(stage: Stage, ada: Stay, bob: Stay) -> None:
+    stage.share(ada, "camera")
+    stage.directory.detached(ada.session_id, 0.0)
+    stage.look()
+    assert WatchPeers(handle(bob), ()) in stage.directory.tick(60.0)

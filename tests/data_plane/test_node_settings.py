@@ -51,6 +51,14 @@ def test_a_file_says_the_same_and_variables_win(tmp_path: Path) -> None:
     assert load_node_settings({**environ, "CHORALE_MEDIA_PORT": "6000"}).port == 6000
 
 
+def test_codecs_are_preferred_in_the_order_of_the_setting(tmp_path: Path) -> None:
+    assert load_node_settings({}).video_codecs == ("vp8", "h264", "vp9", "av1")
+    assert load_node_settings({"CHORALE_VIDEO_CODECS": "AV1, vp9,av1"}).video_codecs == ("av1", "vp9")
+    file = tmp_path / "chorale.toml"
+    file.write_text('video_codecs = ["h264"]')
+    assert load_node_settings({"CHORALE_CONFIG": str(file)}).video_codecs == ("h264",)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
@@ -65,6 +73,7 @@ def test_a_file_says_the_same_and_variables_win(tmp_path: Path) -> None:
         ("CHORALE_MEDIA_PORT", "-1", "not a port"),
         ("CHORALE_MEDIA_PORT", "any", "not a port"),
         ("CHORALE_MEDIA_PORT", "65535", "no ports for"),
+        ("CHORALE_VIDEO_CODECS", "vp8,h265", "'h265', which is none of vp8, h264, vp9, av1"),
         ("CHORALE_MEDIA_WORKERS", "0", "number of workers"),
         ("CHORALE_MEDIA_WORKERS", "many", "number of workers"),
         ("CHORALE_MEDIA_SPREAD_ABOVE", "-5", "number of people"),

@@ -129,10 +129,17 @@ def test_a_long_line_takes_no_longer(text: str, times: int) -> None:
         Fragment.parse(changed(CANDIDATE, SHORT + " a" * 10 * times + text))
 
 
-def test_our_side_of_a_restart_is_a_fragment_too() -> None:
+@pytest.mark.parametrize("medium", ["audio", "video"])
+def test_our_side_of_a_restart_is_a_fragment_too(medium: str) -> None:
     candidates = [Candidate("192.0.2.2", 40000), Candidate("192.0.2.2", 40000, tcp=True)]
     text = describe_restart(
-        mid="0", protocol="UDP/TLS/RTP/SAVPF", ufrag="our1", password="p" * 32, candidates=candidates
+        medium=medium,
+        mid="0",
+        protocol="UDP/TLS/RTP/SAVPF",
+        ufrag="our1",
+        password="p" * 32,
+        candidates=candidates,
     )
+    assert f"m={medium} 9 " in text
     assert Fragment.parse(text) == Fragment("our1", "p" * 32, ("0",), 2)
     assert text.startswith("a=ice-lite\r\n")

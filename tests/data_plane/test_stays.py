@@ -196,7 +196,7 @@ def test_a_new_transport_waits_in_silence_until_it_can_take_over(directory: Dire
     directory.ignore(ada.session_id, [bob.csrc])
     assert directory.renew(ada, peer, AUDIO_SLOTS) == [
         MutePeer(before, False),
-        MutePeer(peer, True, screen_muted=True),
+        MutePeer(peer, True),
         DeafenPeer(before, True),
         DeafenPeer(peer, True),
         IgnorePeers(before, (bob.csrc,)),
@@ -204,11 +204,11 @@ def test_a_new_transport_waits_in_silence_until_it_can_take_over(directory: Dire
     ]
     assert directory.mute(ada.session_id, True)[:2] == [
         MutePeer(before, True),
-        MutePeer(peer, True, screen_muted=True),
+        MutePeer(peer, True),
     ]
     assert directory.mute(ada.session_id, False)[:2] == [
         MutePeer(before, False),
-        MutePeer(peer, True, screen_muted=True),
+        MutePeer(peer, True),
     ]
     effects = directory.connected(peer)
     assert effects == [RemovePeer(before), MutePeer(peer, False), Tell((ada.session_id,), Slots(FREE))]

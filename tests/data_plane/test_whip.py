@@ -75,6 +75,34 @@ async def test_video_of_no_codec_of_ours_is_refused_with_port_0_and_audio_goes_o
     assert "a=group:BUNDLE 0\r\n" in answer
 
 
+async def test_a_camera_is_published_and_played_in_the_codec_that_is_offered(
+    here: Running, http: httpx.AsyncClient, keys: Keys
+) -> None:
+    sdp = offer("aiortc-video")
+    up, down = ("\r\nm=".join(sdp.split("\r\nm=")[each] for each in lines) for lines in ((0, 1, 2), (0, 3, 4)))
+    published = (await begin(http, keys, "whip", up + "\r\n")).created.text
+    assert published.split("\r\nm=")[2].startswith("video 9 UDP/TLS/RTP/SAVPF 97 98 ")
+    assert "\r\na=recvonly\r\n" in published.split("\r\nm=")[2]
+    played = (await begin(http, keys, "whep", down)).created.text
+    assert "\r\na=msid:video-0 video-0\r\n" in played.split("\r\nm=")[2]
+    counters = here.node.counters()
+    assert (counters["camera"], counters["screen"]) == (1, 0)
+
+
+async def test_video_may_be_first_and_alone(http: httpx.AsyncClient, keys: Keys) -> None:
+    head, camera, microphone, *_ = offer("firefox-simulcast").split("\r\nm=")
+    for lines in ((head, camera, microphone), (head, camera)):
+        answer = (await begin(http, keys, "whip", "\r\nm=".join(lines) + "\r\n")).created.text
+        assert answer.split("\r\nm=")[1].startswith("video 9 ")
+
+
+async def test_two_cameras_are_one_too_many(http: httpx.AsyncClient, keys: Keys) -> None:
+    room = uuid4()
+    sdp = offer("chromium-simulcast-first").replace("a=recvonly", "a=inactive")
+    answer = await http.post(f"/whip/{room}", content=sdp, headers=bearer(keys.make(room)))
+    problem(answer, 422)
+
+
 async def test_one_line_needs_no_group(http: httpx.AsyncClient, keys: Keys) -> None:
     answer = (await begin(http, keys, "whip", PUBLISH.replace("a=group:BUNDLE 0\r\n", ""))).created.text
     assert "a=group" not in answer
@@ -182,7 +210,13 @@ OFFERS: dict[str, tuple[str, int, str, Any, dict[str, str]]] = {
     "of video alone": ("whip", 422, "opus", only("video", "sendonly"), {}),
     "without rtcp-mux": ("whip", 422, "rtcp-mux", PUBLISH.replace("a=rtcp-mux\r\n", ""), {}),
     "to listen, by WHIP": ("whip", 422, "sendonly", PLAY, {}),
-    "of two microphones": ("whip", 422, "One audio and one video track", offer("libdatachannel").replace("recvonly", "sendonly"), {}),
+    "of two microphones": (
+        "whip",
+        422,
+        "One audio and one video track",
+        offer("libdatachannel").replace("recvonly", "sendonly"),
+        {},
+    ),
     "to speak, by WHEP": ("whep", 422, "recvonly", PUBLISH, {}),
     "of nothing, by WHEP": ("whep", 422, "recvonly", only("audio", "inactive"), {}),
 }

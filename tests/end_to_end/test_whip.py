@@ -34,7 +34,10 @@ async def make_key(http: httpx.AsyncClient, channel: str, name: str) -> dict[str
 
 
 @pytest.mark.timeout(120)
-async def test_a_browser_of_another_origin_publishes_restarts_ice_and_is_heard(tmp_path: Path, empty_page: str) -> None:
+@pytest.mark.parametrize("order", [["audio", "video"], ["video", "audio"]], ids=["audio-first", "video-first"])
+async def test_a_browser_of_another_origin_publishes_restarts_ice_and_is_heard(
+    tmp_path: Path, empty_page: str, order: list[str]
+) -> None:
     settings = {"CHORALE_TURN_URLS": "turn:192.0.2.9", "CHORALE_TURN_SECRET": "north wind"}
     with serve(tmp_path / "data", settings) as chorale:
         async with httpx.AsyncClient(base_url=chorale.url, trust_env=False) as http, tab(None) as page:
@@ -42,7 +45,7 @@ async def test_a_browser_of_another_origin_publishes_restarts_ice_and_is_heard(t
             encoder, player = await make_key(http, channel, "encoder"), await make_key(http, channel, "player")
             await page.page.goto(empty_page)
             await page.page.add_script_tag(path=ENCODER)
-            published = {"url": f"{chorale.url}/whip/{channel}", "key": encoder["key"], "order": ["audio", "video"]}
+            published = {"url": f"{chorale.url}/whip/{channel}", "key": encoder["key"], "order": order}
             created = await page.page.evaluate("published => whip.publish(published)", published)
             assert created["link"].startswith('<turn:192.0.2.9>; rel="ice-server"; username="')
             async with aiortc_session(f"{chorale.url}/whep/{channel}", player["key"]) as listener:

@@ -65,8 +65,8 @@ async def test_a_slot_takes_its_new_holders_name_and_volume_when_that_is_played_
     await expect(here.participant("bob")).to_have_attribute("data-heard", "true")
     start = await holds(here, stay, EVE, after=2 * SECOND)
     heard: list[tuple[int, float]] = await here.evaluate(f"near.listen({SLOT}, {start}, {SECOND})")
-    # A third of a second on either side is what looking and playing may take on a machine that is busy. There a look may
-    # also fall into a gap of the sound: each stretch is what most of its looks say.
+    # A third of a second on either side is what looking and playing may take on a machine that is busy. A look may fall
+    # into a gap of the sound there: each stretch is what most of its looks say.
     early = [loudness for at, loudness in heard if at < -2 * SECOND // 3]
     before = [loudness for at, loudness in heard if -2 * SECOND // 3 < at < -SECOND // 3]
     after = [loudness for at, loudness in heard if SECOND // 3 < at < 2 * SECOND // 3]

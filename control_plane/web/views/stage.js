@@ -74,10 +74,7 @@ class Stage {
     const guild = voice.channelId === null ? undefined : guildOf(state, voice.channelId);
     const present = guild ? voiceOf(state, guild, voice.channelId) : [];
     for (const { sessionId, speaking } of present) if (speaking) this.#heardLast.set(sessionId, performance.now());
-    // One's own are shown at once, whatever the node knows of them already.
-    const isOwn = ({ sessionId }) => sessionId === voice.sessionId;
-    const shown = present.map((each) => (isOwn(each) ? { ...each, ...ownOf(voice.own) } : each));
-    this.#cast = castOf(shown, { pinned: this.#pinned, heardLast: this.#heardLast });
+    this.#cast = castOf(present, { pinned: this.#pinned, heardLast: this.#heardLast });
     if (!this.#cast.some(({ key }) => key === this.#pinned)) this.#pinned = null;
     this.element.hidden = place.channelId !== voice.channelId || !this.#cast.length;
     setData(this.element, "pinned", this.#pinned !== null);
@@ -157,9 +154,6 @@ class Stage {
     return wishOf(each, { width, height, ratio: tile.ratio, density: devicePixelRatio, isChosen, isSeen });
   }
 }
-
-/** As if told by the node; the CSRC does not matter. */
-const ownOf = ({ camera, screen }) => ({ camera: camera && 0, screen: screen && 0 });
 
 /** The track that shows it now, and why it is not there. */
 function pictureOf({ isSelf, kind, csrc }, { own, watched, videos, videoTracks }) {

@@ -25,6 +25,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// to this share, so often.
 const SILENCE_BACK: f64 = 0.8;
 const SILENCE_STEP: Duration = Duration::from_millis(500);
+/// Where only losses are reported: below this share the estimate goes up, by this much with each report.
+const LOSSLESS: f64 = 0.02;
+const CREEP: f64 = 1.08;
 /// Until one is measured.
 const RTT: Duration = Duration::from_millis(100);
 
@@ -174,6 +177,10 @@ impl Estimator {
             if let Some(remb) = self.remb(now) {
                 // The receiver estimates by itself.
                 self.control.set(now, remb);
+            } else if f64::from(fraction_lost) / 256.0 < LOSSLESS {
+                // Nothing but loss tells of the path: go up while there is none (draft-ietf-rmcat-gcc-02 §6).
+                let rate = self.control.rate();
+                self.control.set(now, rate.scale(CREEP).min(self.useful.scale(USEFUL)).max(rate));
             }
             self.settle(now);
         }

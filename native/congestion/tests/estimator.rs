@@ -188,3 +188,15 @@ fn reports_and_remb_alone_are_followed_too() {
     assert!(estimator.target() < Bitrate::kbps(1000), "{}", estimator.target());
     assert_eq!(estimator.rtt(), Some(50 * MS));
 }
+
+#[test]
+fn where_only_losses_are_reported_the_estimate_goes_up_to_what_is_useful_while_there_are_none() {
+    let start = Instant::now();
+    let mut estimator = Estimator::new(start);
+    estimator.wanted(start, Bitrate::kbps(2000), Bitrate::kbps(600));
+    for second in 1..40u32 {
+        estimator.reported(start + second * Duration::from_secs(1), 0, 50 * MS);
+    }
+    let target = estimator.target();
+    assert!((2000..=2500).contains(&(target.0 / 1000)), "{target}");
+}

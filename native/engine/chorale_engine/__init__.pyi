@@ -289,9 +289,10 @@ class Engine:
         """Nothing is sent to a deafened peer."""
     def set_ignored(self, peer: int, csrcs: Sequence[int]) -> None:
         """Whom a peer does not want to hear: the whole set, at most 256."""
-    def set_sharing(self, peer: int, csrcs: Sequence[int]) -> None:
+    def set_sharing(self, peer: int, csrcs: Sequence[int], silent: bool = False) -> None:
         """Which of its cameras and screens, and whether the sound of its screen, a peer shares: the whole set, by CSRC.
-        Packets of others go nowhere. A camera and a microphone, and a screen and its sound, have one CSRC each."""
+        Packets of others go nowhere. A camera and a microphone, and a screen and its sound, have one CSRC each.
+        `silent`: its sound goes nowhere even so."""
     def watch(self, peer: int, wishes: Sequence[tuple[int, int, int, int, bool]]) -> None:
         """What a peer wishes to see: the whole set of (slot, csrc, width in pixels, priority, paused)."""
     def move_peer(self, peer: int, room: int) -> None:
@@ -304,7 +305,7 @@ class Engine:
         """Totals since the start and gauges of now: rooms, peers, sources, slots_held, videos, video_cache (bytes), datagrams_in, datagrams_out, bytes_in,
         bytes_out, resent, key_frames_asked, and one drop_* counter for each reason to drop a packet, dtls_pending, worker_cpu_ns."""
     def statistics(self) -> NDArray[np.void]:
-        """One row a peer (kind 0), source (1) and slot (2) that has sent something. Columns: peer u8, room u8, packets_in u8,
+        """One row a peer (kind 0), source (1), and slot (2), encoding (3) and video slot (4) that has sent something. Columns: peer u8, room u8, packets_in u8,
         packets_out u8, bytes_in u8, bytes_out u8, lost i8, jitter f4 (s), rtt f4 (s), csrc u4, kind u1, slot u1, worker u1,
         level u1 (-dBov), connected u1. `lost` of a source is what we missed, of a slot what its receiver reports."""
     def _panic_worker(self, worker: int) -> None:

@@ -21,8 +21,8 @@ pub(crate) enum Command {
     SetDeafened(PeerId, bool),
     /// By CSRC.
     SetIgnored(PeerId, Box<[u32]>),
-    /// By CSRC.
-    SetSharing(PeerId, Box<[u32]>),
+    /// By CSRC; and whether without the sound of the screen.
+    SetSharing(PeerId, Box<[u32]>, bool),
     Watch(PeerId, Box<[Wish]>),
     RestartIce {
         peer: PeerId,

@@ -242,9 +242,10 @@ impl Engine {
         self.tell_about(peer, Command::SetIgnored(peer, csrcs.into()))
     }
 
-    /// What a peer shares of its cameras, screens and screen sound, by CSRC; an unknown peer is ignored.
-    pub fn set_sharing(&self, peer: PeerId, csrcs: Vec<u32>) -> Result<(), Error> {
-        self.tell_about(peer, Command::SetSharing(peer, csrcs.into()))
+    /// What a peer shares of its cameras, screens and screen sound, by CSRC, `silent` without that sound; an unknown peer
+    /// is ignored.
+    pub fn set_sharing(&self, peer: PeerId, csrcs: Vec<u32>, silent: bool) -> Result<(), Error> {
+        self.tell_about(peer, Command::SetSharing(peer, csrcs.into(), silent))
     }
 
     /// What a peer wishes to see, the whole set; an unknown peer is ignored.

@@ -237,7 +237,9 @@ impl<'a> Worker<'a> {
             Command::SetMuted(peer, muted) => self.sfu.set_muted(now, peer, muted, &mut self.out),
             Command::SetDeafened(peer, deafened) => self.sfu.set_deafened(now, peer, deafened, &mut self.out),
             Command::SetIgnored(peer, csrcs) => self.sfu.set_ignored(now, peer, &csrcs, &mut self.out),
-            Command::SetSharing(peer, csrcs) => self.sfu.set_sharing(now, peer, &csrcs, &mut self.out),
+            Command::SetSharing(peer, csrcs, silent) => {
+                self.sfu.set_sharing(now, peer, &csrcs, silent, &mut self.out);
+            }
             Command::Watch(peer, wishes) => self.sfu.watch(now, peer, &wishes, &mut self.out),
             Command::RestartIce { peer, credentials, reply } => {
                 let _ = reply.try_send(self.sfu.restart_ice(peer, *credentials));

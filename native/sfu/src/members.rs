@@ -176,7 +176,7 @@ impl Sfu {
     /// A peer is no longer a member of its room, which ends with its last.
     fn leave(&mut self, now: Instant, key: PeerKey, out: &mut impl Output) {
         self.release_peer(now, key, out);
-        self.leave_videos(key, out);
+        self.leave_videos(now, key, out);
         let peer = &mut self.peers[key];
         let room_key = peer.room;
         let room = &mut self.rooms[room_key];

@@ -14,6 +14,10 @@ pub enum RowKind {
     Source = 1,
     /// One stream to it; those that never sent have no row.
     Slot = 2,
+    /// An encoding of a camera or screen that it publishes; those that never sent have no row.
+    Encoding = 3,
+    /// One stream of video to it; those that never sent have no row.
+    VideoSlot = 4,
 }
 
 /// One row. What its kind has no use for is 0.
@@ -21,7 +25,7 @@ pub enum RowKind {
 pub struct Row {
     /// About what.
     pub kind: RowKind,
-    /// Index of the slot.
+    /// Index of the slot, or of the encoding.
     pub slot: u8,
     /// Whose.
     pub peer: PeerId,
@@ -93,6 +97,36 @@ impl Sfu {
                 jitter: source.reception.jitter(),
                 rtt: 0.0,
                 level: source.level,
+                ..of_peer
+            }));
+            let published = peer.upstream.iter().flat_map(|upstream| &upstream.published);
+            let inputs =
+                published.flat_map(|each| each.inputs.iter().enumerate().map(|input| (each.config.csrc, input)));
+            let begun = inputs.filter(|(_, (_, input))| input.reception.has_begun());
+            rows.extend(begun.map(|(csrc, (encoding, input))| Row {
+                kind: RowKind::Encoding,
+                slot: encoding as u8,
+                csrc,
+                packets_in: input.reception.packets(),
+                bytes_in: 0,
+                packets_out: 0,
+                bytes_out: 0,
+                lost: input.reception.lost(),
+                jitter: input.reception.jitter(),
+                rtt: 0.0,
+                ..of_peer
+            }));
+            let streams = peer.video.iter().flat_map(|video| video.streams.iter().enumerate());
+            rows.extend(streams.filter(|(_, stream)| stream.packets > 0).map(|(slot, stream)| Row {
+                kind: RowKind::VideoSlot,
+                slot: slot as u8,
+                csrc: stream.told.csrc,
+                packets_in: 0,
+                bytes_in: 0,
+                packets_out: u64::from(stream.packets),
+                bytes_out: u64::from(stream.octets),
+                lost: i64::from(stream.lost),
+                rtt: 0.0,
                 ..of_peer
             }));
             let sent = peer.receiver.streams.iter().enumerate().filter(|(_, stream)| stream.packets > 0);

@@ -116,7 +116,7 @@ impl Sfu {
         }
         let rooms: Vec<_> = self.rooms.iter().map(|(key, room)| (key, room.id, room.home)).collect();
         for (key, room, home) in rooms {
-            self.lost_videos(key, worker, out);
+            self.lost_videos(now, key, worker, out);
             if home == self.settings.worker {
                 self.noted(now, worker, Note::Unsubscribe { room }, out);
             } else if home == worker {

@@ -87,7 +87,7 @@ impl Stage {
             stage.seats.push(Seat { client, socket, server, seen: Seen::default() });
         }
         stage.run_until(|stage| stage.seats.iter().all(|seat| seat.client.state() == State::Connected))?;
-        stage.engine.set_sharing(PeerId(u64::from(CSRC)), vec![CSRC])?;
+        stage.engine.set_sharing(PeerId(u64::from(CSRC)), vec![CSRC], false)?;
         Ok(stage)
     }
 

@@ -128,12 +128,13 @@ impl Engine {
         py.detach(|| self.0.set_ignored(PeerId(peer), csrcs)).map_err(error)
     }
 
-    /// What a peer shares beside its microphone, by CSRC: the whole set.
-    fn set_sharing(&self, py: Python<'_>, peer: u64, csrcs: Vec<u32>) -> PyResult<()> {
+    /// What a peer shares beside its microphone, by CSRC: the whole set. `silent`: without the sound of its screen.
+    #[pyo3(signature = (peer, csrcs, silent=false))]
+    fn set_sharing(&self, py: Python<'_>, peer: u64, csrcs: Vec<u32>, silent: bool) -> PyResult<()> {
         if csrcs.len() > sfu::MAX_VIDEO_SOURCES + 1 {
             return Err(PyValueError::new_err(format!("a peer shares at most {}", sfu::MAX_VIDEO_SOURCES + 1)));
         }
-        py.detach(|| self.0.set_sharing(PeerId(peer), csrcs)).map_err(error)
+        py.detach(|| self.0.set_sharing(PeerId(peer), csrcs, silent)).map_err(error)
     }
 
     /// What a peer wishes to see: the whole set of (slot, csrc, width, priority, paused).

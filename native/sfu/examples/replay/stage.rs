@@ -229,7 +229,7 @@ impl Stage {
             let (path, inbound, outbound) = stage.join(source as u64 + 1, config);
             stage.publishers.push(Publisher { path, inbound, outbound, highest: HashMap::new() });
             let id = PeerId(source as u64 + 1);
-            stage.command(|sfu, now, sink| sfu.set_sharing(now, id, &[csrc(source)], sink));
+            stage.command(|sfu, now, sink| sfu.set_sharing(now, id, &[csrc(source)], false, sink));
         }
         stage
     }

@@ -72,6 +72,11 @@ impl Reception {
         self.first.map_or(0, |first| self.highest - first + 1)
     }
 
+    /// Packets that have come.
+    pub fn packets(&self) -> u64 {
+        self.received
+    }
+
     /// Packets lost so far; negative when more arrived than were sent.
     pub fn lost(&self) -> i64 {
         self.expected() as i64 - self.received as i64

@@ -42,12 +42,12 @@ impl Sfu {
     }
 
     /// Which of its cameras and screens, and whether its screen's sound, a peer shares now, by CSRC: the whole set. Packets
-    /// of others go nowhere. Unknown peers are ignored.
-    pub fn set_sharing(&mut self, now: Instant, id: PeerId, csrcs: &[u32], out: &mut impl Output) {
+    /// of others go nowhere, and with `silent` neither do those of the sound. Unknown peers are ignored.
+    pub fn set_sharing(&mut self, now: Instant, id: PeerId, csrcs: &[u32], silent: bool, out: &mut impl Output) {
         let Some(key) = self.peer_keys.get(&id).copied() else { return };
         let peer = &mut self.peers[key];
         if let Some(sound) = peer.screen_sound.as_deref_mut() {
-            let shares = csrcs.contains(&sound.csrc());
+            let shares = !silent && csrcs.contains(&sound.csrc());
             if std::mem::replace(&mut sound.muted, !shares) == shares && !shares {
                 self.release_source(now, key, true, out);
             }
@@ -62,7 +62,10 @@ impl Sfu {
             let before = std::mem::replace(&mut published.live, live);
             let track = published.track;
             if before != live {
-                self.tracks[track].live = live;
+                match live {
+                    true => self.tracks[track].go_live(now),
+                    false => self.tracks[track].live = false,
+                }
                 self.announce(room, track, live, out);
                 self.seat_all(now, room, track, out);
             }
@@ -160,7 +163,7 @@ impl Sfu {
     }
 
     /// They are not any more.
-    pub(crate) fn leave_videos(&mut self, key: PeerKey, out: &mut impl Output) {
+    pub(crate) fn leave_videos(&mut self, now: Instant, key: PeerKey, out: &mut impl Output) {
         let peer = &mut self.peers[key];
         let room = peer.room;
         if let Some(video) = peer.video.as_deref_mut() {
@@ -176,17 +179,18 @@ impl Sfu {
             if live {
                 self.announce(room, track, false, out);
             }
-            self.forget_track(room, track, out);
+            self.forget_track(now, room, track, out);
         }
     }
 
-    /// A track is gone, and nobody sees it any more.
-    pub(crate) fn forget_track(&mut self, room: RoomKey, key: TrackKey, out: &mut impl Output) {
+    /// A track is gone. Whoever saw it sees the other of the same CSRC, if there is one: a new transport of the same member.
+    pub(crate) fn forget_track(&mut self, now: Instant, room: RoomKey, key: TrackKey, out: &mut impl Output) {
         let watchers = self.tracks.get_mut(key).map(|track| std::mem::take(&mut track.watchers));
+        self.rooms[room].tracks.retain(|each| *each != key);
         for (watcher, slot) in watchers.into_iter().flatten() {
             self.unseat(watcher, usize::from(slot), out);
+            self.seat(now, watcher, usize::from(slot), out);
         }
-        self.rooms[room].tracks.retain(|each| *each != key);
         self.tracks.remove(key);
     }
 
@@ -203,13 +207,13 @@ impl Sfu {
     }
 
     /// A worker has forgotten everything: what its peers shared is over, and it wants nothing.
-    pub(crate) fn lost_videos(&mut self, room: RoomKey, worker: WorkerId, out: &mut impl Output) {
+    pub(crate) fn lost_videos(&mut self, now: Instant, room: RoomKey, worker: WorkerId, out: &mut impl Output) {
         for key in self.rooms[room].tracks.clone() {
             let track = &mut self.tracks[key];
             track.remotes.retain(|(by, _)| *by != worker);
             // What a lost home has told of others it will tell anew.
             if track.origin == Origin::Elsewhere(worker) || self.rooms[room].home == worker && !track.is_ours() {
-                self.forget_track(room, key, out);
+                self.forget_track(now, room, key, out);
             }
         }
         let lost: Vec<_> = self.rooms[room].shown.iter().copied().filter(|shown| shown.worker == worker).collect();

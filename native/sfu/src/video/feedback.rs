@@ -55,13 +55,14 @@ impl Sfu {
                 Ok(true)
             }
             (true, rtcp::PLI) => {
-                self.picture_lost(now, key, media);
+                self.picture_lost(now, key, media, out);
                 Ok(true)
             }
             (true, rtcp::FIR) => {
                 // RFC 5104 §4.3.1.1: the SSRCs are in the entries.
                 for entry in information.chunks_exact(8).take(LOOKED_FOR) {
-                    self.picture_lost(now, key, u32::from_be_bytes([entry[0], entry[1], entry[2], entry[3]]));
+                    let ssrc = u32::from_be_bytes([entry[0], entry[1], entry[2], entry[3]]);
+                    self.picture_lost(now, key, ssrc, out);
                 }
                 Ok(true)
             }
@@ -76,13 +77,14 @@ impl Sfu {
     }
 
     /// A client cannot decode what it gets.
-    fn picture_lost(&mut self, now: Instant, key: PeerKey, ssrc: u32) {
+    fn picture_lost(&mut self, now: Instant, key: PeerKey, ssrc: u32, out: &mut impl Output) {
         let Some(video) = self.peers[key].video.as_deref() else { return };
         let Some(stream) = video.streams.iter().find(|stream| stream.config.ssrc == ssrc) else { return };
-        let (Some(track), Some(level)) = (stream.track, stream.switch.level()) else { return };
-        if let Some(track) = self.tracks.get_mut(track) {
+        let (Some(key), Some(level)) = (stream.track, stream.switch.level()) else { return };
+        if let Some(track) = self.tracks.get_mut(key) {
             track.encodings[usize::from(level.encoding)].key_frames.want(now);
         }
+        self.ask_for_key_frames(now, key, out);
     }
 
     /// RFC 4585 §6.2.1: each four bytes name a packet and, by bits, the sixteen after it. They are answered by RFC 4588.

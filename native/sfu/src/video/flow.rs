@@ -271,13 +271,15 @@ impl Sfu {
         video.useful = shares.iter().map(|share| share.best_rate).sum();
         for slot in 0..video.streams.len() {
             let Some(peer) = self.peers.get_mut(key) else { return };
-            let Some(track) = self.tracks.get_mut(track_of(peer, slot)) else { continue };
+            let key = track_of(peer, slot);
+            let Some(track) = self.tracks.get_mut(key) else { continue };
             let wished = demanded[slot].then_some(shares[slot]);
             let changed = give(now, peer, slot, wished, track);
             if changed {
                 let stamp = peer.video.as_deref().and_then(|video| video.streams[slot].switch.newest_stamp());
                 tell(peer, slot as u8, stamp.unwrap_or(0), out);
             }
+            self.ask_for_key_frames(now, key, out);
         }
         self.pace_unless_set(now, key, out);
     }
@@ -293,17 +295,27 @@ impl Sfu {
             _ => track.wanted(now),
         };
         let changed = track.live && std::mem::replace(&mut track.told, wanted) != wanted;
-        let mut asked = 0;
-        for (index, encoding) in track.encodings.iter_mut().enumerate() {
-            if track.live && encoding.key_frames.ask(now) {
-                asked |= 1 << index;
-            }
-        }
-        let (origin, csrc, room) = (track.origin, track.csrc, track.room);
+        let asked = track.ask(now);
         if track.live {
             track.watched = true;
             self.wheel.schedule(now + LOOK_AT, Timer::Track(key));
         }
+        self.tell_origin(key, changed, asked, out);
+    }
+
+    /// Ask for the key frames that somebody lacks now, if it is time to: who waits should not wait for the next look, too.
+    pub(crate) fn ask_for_key_frames(&mut self, now: Instant, key: TrackKey, out: &mut impl Output) {
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let asked = track.ask(now);
+        if asked != 0 {
+            self.tell_origin(key, false, asked, out);
+        }
+    }
+
+    /// Tell where a track comes from that other encodings are wanted of it, and of which key frames are.
+    fn tell_origin(&mut self, key: TrackKey, changed: bool, asked: u8, out: &mut impl Output) {
+        let Some(Track { origin, csrc, room, told, .. }) = self.tracks.get(key) else { return };
+        let (origin, csrc, room, wanted) = (*origin, *csrc, *room, *told);
         match origin {
             Origin::Peer(origin, place) => {
                 if changed {

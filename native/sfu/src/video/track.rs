@@ -16,6 +16,8 @@ use crate::{PeerKey, RoomKey, WorkerId};
 pub(crate) const CLOCK_RATE: u32 = 90_000;
 /// An encoding that sends nothing for this long is not there: the publisher cannot, or will not.
 const SILENT_AFTER: Duration = Duration::from_millis(1200);
+/// The same of a screen, which may not change for a while.
+const STILL_FOR: Duration = Duration::from_secs(6);
 /// One that is wanted again has this long to come back.
 const RETURNS_WITHIN: Duration = Duration::from_secs(3);
 /// Encodings that nobody has wanted for this long are paused.
@@ -120,11 +122,10 @@ impl Encoding {
     }
 
     /// Does it send, or may it be expected to?
-    fn is_there(&self, now: Instant) -> bool {
+    fn is_there(&self, now: Instant, silent_after: Duration) -> bool {
         let recent = |at: Instant, within| now.saturating_duration_since(at) < within;
-        self.last_at.is_some_and(|at| recent(at, SILENT_AFTER))
-            || !self.active
-            || recent(self.resumed_at, RETURNS_WITHIN)
+        let sends = self.last_at.is_some_and(|at| recent(at, silent_after));
+        sends || !self.active || recent(self.resumed_at, RETURNS_WITHIN)
     }
 
     pub(crate) fn to_clock(&self) -> Option<u32> {
@@ -187,6 +188,14 @@ impl Track {
             watched: false,
             offers,
             told,
+        }
+    }
+
+    /// It is shared from now on: what it has is expected to come.
+    pub(crate) fn go_live(&mut self, now: Instant) {
+        self.live = true;
+        for encoding in &mut self.encodings {
+            (encoding.wanted_at, encoding.resumed_at) = (now, now);
         }
     }
 
@@ -280,9 +289,12 @@ impl Track {
     pub(crate) fn look(&mut self, now: Instant) {
         let count = self.encodings.len();
         self.offers.clear();
+        let silent_after = if self.screen { STILL_FOR } else { SILENT_AFTER };
+        // Where all are silent, none is worse than the others: what is shown stays.
+        let all_silent = !self.encodings.iter().any(|encoding| encoding.is_there(now, silent_after));
         for (index, encoding) in self.encodings.iter_mut().enumerate() {
             encoding.rates.look(now);
-            if !encoding.is_there(now) {
+            if !(encoding.is_there(now, silent_after) || all_silent && encoding.last_at.is_some()) {
                 continue;
             }
             let (spatial, temporal) = encoding.rates.highest();
@@ -331,6 +343,15 @@ impl Track {
             wanted |= u8::from(encoding.active) << index;
         }
         wanted
+    }
+
+    /// Of which encodings the publisher is to be asked for a key frame now, by bits; they count as asked.
+    pub(crate) fn ask(&mut self, now: Instant) -> u8 {
+        let mut asked = 0;
+        for (index, encoding) in self.encodings.iter_mut().enumerate() {
+            asked |= u8::from(self.live && encoding.key_frames.ask(now)) << index;
+        }
+        asked
     }
 
     /// Bytes of memory of its caches.

@@ -133,7 +133,7 @@ impl Sfu {
                 self.rooms[room_key].tracks.push(key);
                 self.seat_all(now, room_key, key, out);
             }
-            (Some(key), false) => self.forget_track(room_key, key, out),
+            (Some(key), false) => self.forget_track(now, room_key, key, out),
             _ => {}
         }
     }

@@ -5,5 +5,8 @@
 mod check;
 mod theatre;
 
+mod camera;
+mod chance;
 mod paths;
+mod picture;
 mod watching;

@@ -15,12 +15,14 @@ use sfu::{
 };
 use simulation::{Conditions, Network};
 
+use super::camera::seal;
+
 pub const MS: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const VP8: u8 = 96;
 pub const RTX: u8 = 97;
 pub const FPS: u64 = 30;
-const NODE: &str = "192.0.2.1:7000";
+pub const NODE: &str = "192.0.2.1:7000";
 const EXTENSIONS: Extensions = Extensions {
     mid: Some(1),
     rid: Some(2),
@@ -34,7 +36,7 @@ const EXTENSIONS: Extensions = Extensions {
 };
 /// Bits a second of the encodings, as browsers set them.
 pub const RATES: [u64; 3] = [150_000, 500_000, 1_700_000];
-const RIDS: [&str; 3] = ["q", "h", "f"];
+pub const RIDS: [&str; 3] = ["q", "h", "f"];
 
 #[derive(Default)]
 struct Effects {
@@ -73,15 +75,15 @@ impl Output for Effects {
 /// One encoder.
 pub struct Encoder {
     pub index: u64,
-    frame: u64,
-    picture: u16,
-    tl0: u8,
-    key_index: u8,
+    pub frame: u64,
+    pub picture: u16,
+    pub tl0: u8,
+    pub key_index: u8,
     pub wants_key: bool,
     pub active: bool,
     pub keys: u64,
     /// Sealed packets by sequence number, to be repeated.
-    kept: HashMap<u16, Vec<u8>>,
+    pub kept: HashMap<u16, Vec<u8>>,
     rtx: u64,
     pub asked: u64,
 }
@@ -105,11 +107,11 @@ pub struct Person {
     pub csrc: u32,
     worker: usize,
     config: PeerConfig,
-    outbound: Outbound,
+    pub outbound: Outbound,
     inbound: Inbound,
     pub encoders: Vec<Encoder>,
     pub next_frame: Instant,
-    transport_sequence: u16,
+    pub transport_sequence: u16,
     arrivals: Arrivals,
     next_check: Instant,
     /// By slot.
@@ -248,7 +250,7 @@ impl Theatre {
         let mut out = Effects::default();
         self.sfus[worker].set_keys(PeerId(number), keys, &mut out);
         if camera {
-            self.sfus[worker].set_sharing(self.now, PeerId(number), &[1000 + n], &mut out);
+            self.sfus[worker].set_sharing(self.now, PeerId(number), &[1000 + n], false, &mut out);
         }
         self.perform(worker, out);
         person
@@ -265,7 +267,7 @@ impl Theatre {
     pub fn share(&mut self, person: usize, csrcs: &[u32]) {
         let (worker, id) = (self.people[person].worker, self.people[person].id);
         let mut out = Effects::default();
-        self.sfus[worker].set_sharing(self.now, id, csrcs, &mut out);
+        self.sfus[worker].set_sharing(self.now, id, csrcs, false, &mut out);
         self.perform(worker, out);
     }
 
@@ -522,160 +524,4 @@ impl Theatre {
         let len = person.outbound.protect_rtcp(&mut buf, len);
         self.network.send(now, person.address, NODE.parse().unwrap(), buf[..len].to_vec());
     }
-
-    /// The next picture of a camera, in all its encodings: temporal layers 0 2 1 2.
-    fn encode(&mut self, person: usize) {
-        let now = self.now;
-        let ticks = (now - self.start).as_micros() as u32 / 100 * 9;
-        let Person { id, encoders, outbound, transport_sequence, address, .. } = &mut self.people[person];
-        for (encoding, encoder) in encoders.iter_mut().enumerate() {
-            if !encoder.active {
-                continue;
-            }
-            let is_key = std::mem::take(&mut encoder.wants_key);
-            if is_key {
-                encoder.frame = 0;
-                encoder.keys += 1;
-                encoder.key_index = encoder.key_index.wrapping_add(1) & 0x1F;
-            }
-            let place = encoder.frame % 4;
-            let temporal = [0u8, 2, 1, 2][place as usize];
-            let sync = place == 1 || place == 2;
-            encoder.picture = encoder.picture.wrapping_add(1) & 0x7FFF;
-            if temporal == 0 {
-                encoder.tl0 = encoder.tl0.wrapping_add(1);
-            }
-            let mean = RATES[encoding] / 8 / FPS;
-            let size = if is_key { mean * 5 } else { mean };
-            let packets = size.div_ceil(1100);
-            for packet in 0..packets {
-                let picture = encoder.picture | 0x8000;
-                let mut payload = vec![
-                    0x80 | u8::from(packet == 0) << 4 | u8::from(temporal == 2) << 5,
-                    0xF0,
-                    (picture >> 8) as u8,
-                    picture as u8,
-                    encoder.tl0,
-                    temporal << 6 | u8::from(sync) << 5 | encoder.key_index,
-                ];
-                // A frame header: its lowest bit is 0 in key frames; then start code and size.
-                let [width, height] = [(320u16 << encoding).to_le_bytes(), (180u16 << encoding).to_le_bytes()];
-                payload.extend([u8::from(!is_key), 0, 0, 0x9D, 0x01, 0x2A]);
-                payload.extend(width.iter().chain(&height));
-                payload.extend([encoding as u8, (encoder.frame >> 8) as u8, encoder.frame as u8, 0]);
-                payload.resize((size / packets) as usize, 0x42);
-                let ssrc = 0xB000_0000 + id.0 as u32 * 16 + encoding as u32;
-                let marker = packet + 1 == packets;
-                let sealed = seal(
-                    outbound,
-                    transport_sequence,
-                    (ssrc, VP8, encoder.index, ticks, marker),
-                    (2, RIDS[encoding]),
-                    &payload,
-                );
-                let mut kept = ticks.to_be_bytes().to_vec();
-                kept.extend(&payload);
-                encoder.kept.insert(encoder.index as u16, kept);
-                encoder.index += 1;
-                self.network.send(now, *address, NODE.parse().unwrap(), sealed);
-            }
-            encoder.frame += 1;
-        }
-    }
-
-    /// The slot's picture, sound in every number: panics where it is not. Returns (at, encoding, temporal layer) by frame.
-    pub fn frames(&self, person: usize, slot: u8) -> Vec<(Duration, u8, u8)> {
-        let Some(seen) = self.people[person].seen.get(&slot) else { return Vec::new() };
-        let mut frames: Vec<(Duration, u8, u8)> = Vec::new();
-        let mut before: Option<&Seen> = None;
-        for packet in seen.values() {
-            let Some(glance) = &packet.glance else { continue };
-            if let Some(before) = before
-                && self.lossless
-            {
-                let hole = (before.index + 1..packet.index).find(|index| !seen.contains_key(index));
-                assert_eq!(hole, None, "a hole before {packet:?}");
-                let step = packet.timestamp.wrapping_sub(before.timestamp) as i32;
-                assert!(step >= 0, "time goes back: {before:?} {packet:?}");
-                assert_eq!(step > 0, before.marker, "a frame ends with its marker: {before:?} {packet:?}");
-                let (was, is) = (before.glance.as_ref().unwrap().numbers, glance.numbers);
-                let pictures = is.picture.unwrap().wrapping_sub(was.picture.unwrap()) & 0x7FFF;
-                assert_eq!(pictures, u16::from(step > 0), "PictureID: {before:?} {packet:?}");
-                let bases = is.tl0.unwrap().wrapping_sub(was.tl0.unwrap());
-                assert_eq!(bases, u8::from(step > 0 && glance.temporal == 0), "TL0PICIDX: {before:?} {packet:?}");
-                if before.encoding != packet.encoding {
-                    assert!(glance.key && glance.begins, "a switch at a key frame: {packet:?}");
-                }
-            }
-            before = Some(packet);
-            match frames.last_mut() {
-                Some(last) if !glance.begins => last.0 = last.0.max(packet.at),
-                _ => frames.push((packet.at, packet.encoding, glance.temporal)),
-            }
-        }
-        frames
-    }
-
-    /// The longest pause between frames after `from`.
-    pub fn longest_pause(&self, person: usize, slot: u8, from: Duration) -> Duration {
-        let frames = self.frames(person, slot);
-        // A frame is shown when it and all before it are there.
-        let shown = frames.iter().scan(Duration::ZERO, |latest, frame| {
-            *latest = frame.0.max(*latest);
-            Some(*latest)
-        });
-        let times: Vec<_> = shown.filter(|at| *at >= from).collect();
-        let ends = self.now - self.start;
-        let pauses = times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
-        pauses.chain(times.last().map(|last| ends.saturating_sub(*last))).max().unwrap_or(ends - from)
-    }
-
-    pub fn at(&self) -> Duration {
-        self.now - self.start
-    }
-
-    /// What a slot shows: (csrc, encoding, temporal layer).
-    pub fn told(&self, person: usize, slot: u8) -> Option<(u32, u8, u8)> {
-        let id = self.people[person].id;
-        self.events.iter().rev().find_map(|(_, event)| match event {
-            Event::VideoSlot { peer, slot: of, csrc, encoding, temporal, .. } if *peer == id && *of == slot => {
-                Some((*csrc, *encoding, *temporal))
-            }
-            _ => None,
-        })
-    }
-
-    /// Bits a second that came to somebody since then.
-    pub fn rate(&self, person: usize, since: Duration) -> u64 {
-        let bytes: usize = self.people[person].bytes.iter().filter(|(at, _)| *at >= since).map(|(_, len)| len).sum();
-        bytes as u64 * 8 * 1000 / (self.at() - since).as_millis() as u64
-    }
-}
-
-fn seal(
-    outbound: &Outbound,
-    transport: &mut u16,
-    (ssrc, payload_type, index, timestamp, marker): (u32, u8, u64, u32, bool),
-    (rid_id, rid): (u8, &str),
-    payload: &[u8],
-) -> Vec<u8> {
-    let mut bytes = vec![0x90, u8::from(marker) << 7 | payload_type];
-    bytes.extend((index as u16).to_be_bytes());
-    bytes.extend(timestamp.to_be_bytes());
-    bytes.extend(ssrc.to_be_bytes());
-    let mut elements = vec![0x10, b'1', rid_id << 4, rid.as_bytes()[0], 0x41];
-    elements.extend(transport.to_be_bytes());
-    elements.extend([0x62, 0, 0, 0]);
-    *transport = transport.wrapping_add(1);
-    elements.resize(elements.len().next_multiple_of(4), 0);
-    bytes.extend([0xBE, 0xDE]);
-    bytes.extend((elements.len() as u16 / 4).to_be_bytes());
-    bytes.extend(elements);
-    let header_len = bytes.len();
-    bytes.extend(payload);
-    let len = bytes.len();
-    bytes.resize(len + 16, 0);
-    let sealed = outbound.protect(index, &mut bytes, header_len, len);
-    bytes.truncate(sealed);
-    bytes
 }

@@ -158,3 +158,19 @@ fn a_room_on_several_workers_is_one_room() {
     theatre.run(SECOND);
     assert_eq!(theatre.told(elsewhere, 0).map(|told| told.0), Some(0));
 }
+
+#[test]
+fn a_picture_that_stands_still_stays() {
+    let mut theatre = Theatre::new(1);
+    let ann = theatre.join(true, 0, clean());
+    let bob = theatre.join(false, 1, clean());
+    theatre.watch(bob, &[(0, ann, 640)]);
+    theatre.run(3 * SECOND);
+    let shows = theatre.told(bob, 0);
+    theatre.people[ann].next_frame = theatre.now + 20 * SECOND;
+    theatre.run(19 * SECOND);
+    assert_eq!(theatre.told(bob, 0).map(|told| (told.0, told.1)), shows.map(|shows| (shows.0, shows.1)));
+    let before = theatre.frames(bob, 0).len();
+    theatre.run(3 * SECOND);
+    assert!(theatre.frames(bob, 0).len() > before + 30);
+}
