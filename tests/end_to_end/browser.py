@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from tests.end_to_end.speech import MICROPHONE_RATE, SCORING_RATE, Samples, Voice, resample
 
-RECORDER = Path(__file__).with_name("recorder.js")
+RECORDER, WATCHER = (Path(__file__).with_name(name) for name in ("recorder.js", "watcher.js"))
 
 # mDNS stays off: it would multicast on the machine's real interface. Names resolve to nothing but this machine.
 ARGUMENTS = [
@@ -105,17 +105,35 @@ def executable() -> str:
 
 
 @asynccontextmanager
-async def browser(voice: Voice | None = None) -> AsyncIterator[BrowserContext]:
-    """One Chromium process whose microphone is `voice`, looped; a plain tone without one."""
-    arguments = [*ARGUMENTS, *([f"--use-file-for-fake-audio-capture={voice.file}"] if voice else [])]
+async def process(
+    voice: Voice | None = None, camera: Path | None = None, *more: str, program: Path | None = None
+) -> AsyncIterator[Browser]:
+    """One Chromium whose microphone is `voice`, looped (a plain tone without one), and whose camera films a file.
+    `program`: another than the system's."""
+    arguments = [*ARGUMENTS, *more]
+    arguments += [f"--use-file-for-fake-audio-capture={voice.file}"] if voice else []
+    arguments += [f"--use-file-for-fake-video-capture={camera}"] if camera else []
     async with async_playwright() as playwright:
-        process = await playwright.chromium.launch(executable_path=executable(), args=arguments, headless=True)
+        started = await playwright.chromium.launch(executable_path=program or executable(), args=arguments)
         try:
-            context = await process.new_context(permissions=["microphone"])
-            await context.add_init_script(path=RECORDER)
-            yield context
+            yield started
         finally:
-            await process.close()
+            await started.close()
+
+
+async def profile(process: Browser) -> BrowserContext:
+    """Somebody's who may use microphone and camera."""
+    context = await process.new_context(permissions=["microphone", "camera"])
+    for script in (RECORDER, WATCHER):
+        await context.add_init_script(path=script)
+    return context
+
+
+@asynccontextmanager
+async def browser(voice: Voice | None = None) -> AsyncIterator[BrowserContext]:
+    """A profile in a process of its own."""
+    async with process(voice) as started:
+        yield await profile(started)
 
 
 OpenTab = Callable[[Voice | None], AbstractAsyncContextManager[Tab]]

@@ -86,7 +86,7 @@ def _ready(lines: Queue[str | None], log: list[str]) -> str:
         except Empty:
             raise AssertionError(f"no address printed within {START_TIMEOUT} s:\n{''.join(log)}") from None
         assert line is not None, f"it did not start:\n{''.join(log)}"
-        if found := re.search(r"https?://127\.0\.0\.1:\d+", line):
+        if found := re.search(r"https?://[0-9.]+:\d+", line):
             transport = httpx.HTTPTransport(retries=5)  # the line may come a moment before the socket
             with httpx.Client(transport=transport) as client:
                 client.get(f"{found[0]}/health").raise_for_status()

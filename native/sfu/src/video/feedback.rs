@@ -92,6 +92,10 @@ impl Sfu {
         let peer = &mut self.peers[key];
         let again_after = AGAIN_AFTER.max(Duration::from_secs_f32(peer.rtt.clamp(0.0, 0.5)));
         let Some(video) = peer.video.as_deref_mut() else { return };
+        // On a path that carries no more, repairs would only stand before what is to follow: they are asked for again.
+        if video.flight.is_full(now) || video.streams[slot].gives_up() {
+            return;
+        }
         let mut asked = 0;
         for item in information.chunks_exact(4) {
             let first = u16::from_be_bytes([item[0], item[1]]);

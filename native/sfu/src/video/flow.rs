@@ -179,6 +179,7 @@ impl Sfu {
             let begins = stream.switch.begins_with(identity, packet);
             if begins {
                 video.withdraw(slot);
+                video.forget_repairs(slot);
             }
             let stream = &mut video.streams[usize::from(slot)];
             let (index, place) = match stream.switch.offer(identity, packet, to_clock) {
@@ -190,6 +191,9 @@ impl Sfu {
             };
             let placed = Placed { track: key, encoding, codec: facts.codec, index, place };
             stream.record(placed);
+            if begins {
+                stream.begun = place.out_index;
+            }
             let changed = stream.told.level != stream.switch.level() || stream.told.csrc != stream.csrc;
             if video.is_clear(now) {
                 let what = Waiting { slot, repeat: false, placed };
@@ -413,6 +417,10 @@ fn give(now: Instant, peer: &mut Peer, slot: usize, share: Option<Share>, track:
         _ if share.narrow => Some(Limit::Source),
         _ => None,
     });
+    if stream.gives_up() {
+        video.forget_repairs(slot as u8);
+    }
+    let stream = &mut video.streams[slot];
     if let Some(level) = level {
         track.want(now, level.encoding);
         if let Some(shown) = stream.switch.level() {

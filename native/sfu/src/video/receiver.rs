@@ -103,6 +103,11 @@ impl VideoReceiver {
         }
     }
 
+    /// What waits to be repeated of a stream is of no use any more.
+    pub(crate) fn forget_repairs(&mut self, slot: u8) {
+        self.queue.retain(|waiting| waiting.slot != slot || !waiting.repeat);
+    }
+
     /// What is shared out is less than what is wished for: see now and then whether the path carries more. Layers come in
     /// steps, and below one nothing is sent that would show it.
     pub(crate) fn seek(&mut self, now: Instant) {

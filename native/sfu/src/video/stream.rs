@@ -56,6 +56,8 @@ pub(crate) struct VideoStream {
     records: Vec<Option<Record>>,
     /// Outgoing index of the newest packet that left.
     sent: Option<u64>,
+    /// Outgoing index of the first packet of what is shown now: with its key frame a decoder needs nothing older.
+    pub(crate) begun: u64,
     pub(crate) packets: u32,
     pub(crate) octets: u32,
     pub(crate) reported: u32,
@@ -88,6 +90,7 @@ impl VideoStream {
             rtx_last: u64::from(first_rtx & 0x7FFF),
             records: Vec::new(),
             sent: None,
+            begun: 0,
             packets: 0,
             octets: 0,
             reported: 0,
@@ -114,10 +117,16 @@ impl VideoStream {
         self.records[at] = Some(Record { placed, repeated: None });
     }
 
-    /// The client asks for `sequence` again: what that was, if it ever left and has not been repeated a moment ago.
+    /// Nothing of what it carries is worth a repair: the path does not carry that, and a key frame of less is to follow.
+    pub(crate) fn gives_up(&self) -> bool {
+        self.limit == Some(Limit::Bandwidth) && self.switch.goes_down()
+    }
+
+    /// The client asks for `sequence` again: what that was, if it ever left, is of what is shown now, and has not been
+    /// repeated a moment ago.
     pub(crate) fn missed(&mut self, now: Instant, sequence: u16, again_after: Duration) -> Option<Placed> {
         let index = extend_sequence(self.sent?, sequence);
-        if index > self.sent? {
+        if index > self.sent? || index < self.begun {
             return None;
         }
         let record = self.records.get_mut((index % REMEMBERED as u64) as usize)?.as_mut()?;

@@ -132,6 +132,11 @@ impl Switch {
         self.target.is_some_and(|target| target.encoding == identity.encoding) && self.identity() != Some(identity)
     }
 
+    /// It waits for a key frame of a smaller encoding than the one it carries.
+    pub(crate) fn goes_down(&self) -> bool {
+        self.level().zip(self.target).is_some_and(|(level, target)| target.encoding < level.encoding)
+    }
+
     /// Will it begin with this packet?
     pub(crate) fn begins_with(&self, identity: Identity, packet: &Packet) -> bool {
         let glance = &packet.glance;
