@@ -243,7 +243,7 @@ fn identify<'a>(sources: &'a Sources, viewer: &'a Viewer) -> Result<Vec<Got<'a>>
             })
         };
         let candidates = || places.iter().map(|place| &sources.sent[*place]);
-        let newest = || candidates().filter(|sent| sent.at.is_none_or(|at| at <= heard.at)).last();
+        let newest = || candidates().rfind(|sent| sent.at.is_none_or(|at| at <= heard.at));
         // A publisher that probes may have repeated it even before.
         let sent = candidates().find(goes_on).or_else(newest).unwrap_or(&sources.sent[places[0]]);
         insist!(csrc == Some(crate::stage::csrc(sent.source)), "{index}: another's CSRC");
