@@ -41,6 +41,8 @@ test: $(S)/built $(S)/dev $(S)/node ## every suite, installing what it needs; SU
 .PHONY: soak
 soak: $(S)/built $(S)/dev ## what takes long: chance plays on and on, the fuzzer for MINUTES (10) a target
 	@cd native && SEEDS=3000 cargo test --quiet --locked -p sfu --test rooms chance
+	@cd native && SEEDS=500 cargo test --quiet --locked -p sfu --test video chance
+	@REPLAY_EVERY=1 REPLAY_DECODED=64 REPLAY_SEEDS=20 $(PY) -m pytest -q tests/recordings
 	@cd native && bash fuzz/run.sh $$(( $${MINUTES:-10} * 60 ))
 
 .PHONY: lint

@@ -50,7 +50,7 @@ from proto.signalling import (
     Wish,
 )
 from tests.clients.ice_restart import Paths, with_credentials
-from tests.clients.picture import Camera, Picture, Pixels
+from tests.clients.picture import Camera, Picture, Pixels, rgb
 
 RATE = 48_000  # Hz
 FRAME = RATE // 50  # samples of 20 ms
@@ -186,7 +186,7 @@ class Eye:
                 frame = await self._track.recv()
                 assert isinstance(frame, av.VideoFrame)
                 async with self._more:
-                    self.latest = frame.to_ndarray(format="rgb24")
+                    self.latest = rgb(frame)
                     self.count += 1
                     self._more.notify_all()
 

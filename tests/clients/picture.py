@@ -49,12 +49,17 @@ class Picture:
 
 def _mean(pixels: Pixels, x: int, y: int) -> NDArray[np.float64]:
     """Of some pixels around there."""
-    return pixels[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3).mean(axis=0)
+    mean: NDArray[np.float64] = pixels[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3).mean(axis=0)
+    return mean
+
+
+def rgb(frame: av.VideoFrame) -> Pixels:
+    return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def from_i420(frame: bytes, width: int = WIDTH, height: int = HEIGHT) -> Pixels:
     planes = np.frombuffer(frame, np.uint8).reshape(height * 3 // 2, width)
-    return av.VideoFrame.from_ndarray(planes, format="yuv420p").to_ndarray(format="rgb24")
+    return rgb(av.VideoFrame.from_ndarray(planes, format="yuv420p"))
 
 
 def write_i420(path: Path, picture: Picture, seconds: int) -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 
 from native import rtp
-from tests.clients.picture import HEIGHT, RATE, TICKS, WIDTH, Picture, Pixels
+from tests.clients.picture import HEIGHT, RATE, TICKS, WIDTH, Picture, Pixels, rgb
 
 PAYLOAD_TYPE = 96
 PAYLOAD = 1100  # bytes of a frame in one packet
@@ -53,8 +53,7 @@ def decode(packets: Sequence[bytes]) -> list[Pixels]:
     pixels: list[Pixels] = []
     for frame in _frames(packets):
         if pixels or not frame[0] & 1:  # RFC 7741 §4.3: P, the inverse key frame flag
-            decoded = (each for each in context.decode(av.Packet(frame)) if isinstance(each, av.VideoFrame))
-            pixels += [each.to_ndarray(format="rgb24") for each in decoded]
+            pixels += [rgb(each) for each in context.decode(av.Packet(frame))]
     return pixels
 
 

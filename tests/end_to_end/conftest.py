@@ -10,7 +10,6 @@ from playwright.async_api import expect
 from tests.end_to_end.server import Server, serve
 from tests.end_to_end.speech import SCRIPT, Voice, speak
 
-
 expect.set_options(timeout=15_000)  # several browsers share the machine
 
 

@@ -36,7 +36,7 @@ class Piece:
 class Frame:
     """One spatial layer of one picture, complete."""
 
-    first: int  # extended sequence numbers
+    first: int  # extended sequence numbers; that of padding before it, if there is some
     last: int
     timestamp: int  # extended
     ends_picture: bool
@@ -108,25 +108,29 @@ def frames(codec: str, stream: Iterable[Piece]) -> Iterator[Frame]:
     # H264 and AV1 do not say where a frame begins: it is behind the end of the one before.
     tells_begin = codec in ("vp8", "vp9")
     at_boundary = True
+    padded: int | None = None  # where the padding before the present frame begins, or the frame itself
     for piece in stream:
         whole = previous is None or piece.sequence == previous + 1
         previous = piece.sequence
         if not whole:
             gathered, at_boundary = [], False
+        if not gathered and not (whole and padded is not None):
+            padded = piece.sequence
         if not piece.payload:
             continue
         begins, ends = bounds(codec, piece)
         told = tells_begin or piece.descriptor is not None
         if gathered and gathered[0].timestamp != piece.timestamp:
-            gathered = []
+            gathered, padded = [], piece.sequence
         if not gathered and not (begins and (told or at_boundary or starts_anew(codec, piece))):
-            at_boundary = ends
+            at_boundary, padded = ends, None
             continue
         gathered.append(piece)
         at_boundary = ends
         if ends:
-            yield Frame(gathered[0].sequence, piece.sequence, piece.timestamp, piece.marker, tuple(gathered))
-            gathered = []
+            first = gathered[0].sequence if padded is None else padded
+            yield Frame(first, piece.sequence, piece.timestamp, piece.marker, tuple(gathered))
+            gathered, padded = [], None
 
 
 def starts_anew(codec: str, piece: Piece) -> bool:

@@ -94,10 +94,11 @@ def layers(recorded: Recording, encoding: Encoding) -> Counter[tuple[int, int]]:
 
 def test_every_layer_of_the_scalability_mode_is_there(recorded: Recording, plan: Plan) -> None:
     spatial, temporal = int(plan.scalability_mode[1]), int(plan.scalability_mode[3])
-    if plan.name == "h264":
-        pytest.skip("H264 without the dependency descriptor tells of no layers")
     for encoding in recorded.description.encodings:
         counts = layers(recorded, encoding)
+        if plan.name == "h264":  # without the dependency descriptor it tells of no layers
+            assert not counts
+            continue
         assert set(counts) == {(s, t) for s in range(spatial) for t in range(temporal)}
         assert min(counts.values()) >= 10
 

@@ -496,6 +496,9 @@ impl Viewer {
             self.repaired += 1;
             extend_sequence(self.newest.unwrap_or(sequence.into()), sequence)
         };
+        if self.heard.iter().any(|heard| heard.index == index) {
+            return; // repaired, and only late
+        }
         let newest = self.newest.unwrap_or(index);
         for missing in newest + 1..index {
             self.missing.insert(missing, (now + DELAY, 0));

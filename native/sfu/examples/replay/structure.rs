@@ -243,8 +243,9 @@ fn identify<'a>(sources: &'a Sources, viewer: &'a Viewer) -> Result<Vec<Got<'a>>
             })
         };
         let candidates = || places.iter().map(|place| &sources.sent[*place]);
-        let newest = || candidates().rfind(|sent| sent.at.is_some_and(|at| at <= heard.at));
-        let sent = candidates().find(goes_on).or_else(newest).ok_or(format!("{index}: nobody has sent this yet"))?;
+        let newest = || candidates().rfind(|sent| sent.at.is_none_or(|at| at <= heard.at));
+        // A publisher that probes may have repeated it even before.
+        let sent = candidates().find(goes_on).or_else(newest).unwrap_or(&sources.sent[places[0]]);
         insist!(csrc == Some(crate::stage::csrc(sent.source)), "{index}: another's CSRC");
         let descriptor = viewer.ids.dependency_descriptor.and_then(|id| header.extension(&heard.data, id));
         insist!(
@@ -270,7 +271,8 @@ fn numbers(codec: Codec, before: &Got, each: &Got, is_new: bool, lossless: bool)
     // What got lost leaves a hole, and so do pictures that were given up, before a key frame.
     let most = if is_new || !lossless { 64 } else { 1 };
     // Where there is a dependency descriptor, payloads stay as they are, for those too who get them without it.
-    if let (Some(was), Some(is), false) = (was.picture, is.picture, each.sent.described) {
+    let described = before.sent.described || each.sent.described;
+    if let (Some(was), Some(is), false) = (was.picture, is.picture, described) {
         let step = is.wrapping_sub(was) & mask;
         let same_picture = !is_new && from.picture == to.picture;
         if same_picture {

@@ -81,6 +81,8 @@ struct Current {
     framed: usize,
     /// What is wanted of the present picture, in all its spatial layers alike: its end is marked once.
     wanted: (u8, u8),
+    /// A lower spatial layer of the present picture was left out: what is up from there builds on it later, if not now.
+    gap: bool,
     /// From which index on which layers, the newest first.
     changes: [(u64, u8, u8); CHANGES],
 }
@@ -192,6 +194,7 @@ impl Switch {
         let passes = glance.spatial <= current.spatial && glance.temporal <= current.temporal;
         current.frame(packet, passes);
         if !passes {
+            current.gap |= glance.spatial <= current.spatial;
             current.skipped[current.skips % REMEMBERED] = packet.index;
             current.skips += 1;
             current.shift -= 1;
@@ -246,6 +249,7 @@ impl Switch {
             frames: [(0, 0); FRAMES],
             framed: 0,
             wanted: (packet.glance.spatial, packet.glance.temporal),
+            gap: false,
             changes: [level; CHANGES],
         });
     }
@@ -291,9 +295,11 @@ impl Current {
         if glance.spatial == 0 {
             self.spatial = self.spatial.min(wanted.0);
             self.temporal = self.temporal.min(wanted.1);
-            self.wanted = wanted;
+            (self.wanted, self.gap) = (wanted, false);
         }
-        (self.spatial, self.temporal) = glance.rise((self.spatial, self.temporal), self.wanted);
+        if !self.gap {
+            (self.spatial, self.temporal) = glance.rise((self.spatial, self.temporal), self.wanted);
+        }
         if (self.spatial, self.temporal) != before {
             self.changes.copy_within(..CHANGES - 1, 1);
             self.changes[0] = (packet.index, self.spatial, self.temporal);
