@@ -41,6 +41,8 @@ def _session(offer: Offer, local: Local) -> Iterator[str]:
     yield "t=0 0"
     if offer.grouped:
         yield f"a=group:BUNDLE {' '.join(offer.bundle)}"
+    if offer.mixed:
+        yield "a=extmap-allow-mixed"
     yield "a=msid-semantic: WMS *"
     yield "a=ice-lite"
 

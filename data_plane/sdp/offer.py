@@ -55,6 +55,7 @@ class Offer:
     lines: list[Line]  # in the offer's order
     bundle: list[str]  # the mids of what is served, in the group's order: the first is the tagged one (RFC 8843 §7.3.1)
     grouped: bool = True  # False: one m-line, and no group
+    mixed: bool = False  # header extensions of both forms may come in one stream (RFC 8285 §4.1.2): long ones need it
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -85,6 +86,7 @@ class Offer:
             lines=lines,
             bundle=sorted((each.mid for each in accepted), key=group.index),
             grouped=grouped,
+            mixed=session.has("extmap-allow-mixed"),
         )
 
     def one_way(self, direction: Literal["sendonly", "recvonly"]) -> Self:

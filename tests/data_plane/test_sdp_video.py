@@ -383,3 +383,11 @@ def test_no_parameters_of_a_codec_become_a_line_of_the_answer(name: str, value: 
     for encoding in ("H264", "AV1", "VP9"):
         if (found := codec(encoding, f"packetization-mode=1;{name}={value}")) is not None:
             assert re.fullmatch(r"[a-z0-9=;-]*", found.parameters)
+
+
+@pytest.mark.parametrize(("name", "mixed"), [("chromium-simulcast", True), ("aiortc-video", False)])
+def test_both_forms_of_header_extensions_are_agreed_on_where_they_are_offered(name: str, mixed: bool) -> None:
+    """Without, Chromium sends neither dependency descriptors nor layer allocations: they are too long for the short form."""
+    parsed = Offer.parse(offer(name))
+    (session, *_) = sections(describe(parsed, local(parsed), CANDIDATES))
+    assert ("a=extmap-allow-mixed" in session) is mixed

@@ -338,8 +338,11 @@ impl Sfu {
 
     /// RFC 4585 §6.3.1, for the encodings whose bits are set.
     fn ask_key_frames(&mut self, key: PeerKey, place: usize, asked: u8, out: &mut impl Output) {
-        self.counters.key_frames_asked += u64::from(asked.count_ones());
         let Some(peer) = self.peers.get_mut(key) else { return };
+        let published = peer.upstream.as_deref().and_then(|upstream| upstream.published.get(place));
+        let inputs = published.into_iter().flat_map(|published| &published.inputs).enumerate();
+        let known = inputs.filter(|(index, input)| asked >> index & 1 == 1 && input.ssrc.is_some());
+        self.counters.key_frames_asked += known.count() as u64;
         write_rtcp(peer, &mut self.counters, out, |peer, writer| {
             let sender = peer.report_ssrc;
             let published = peer.upstream.as_deref().and_then(|upstream| upstream.published.get(place));
