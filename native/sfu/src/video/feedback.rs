@@ -37,9 +37,10 @@ impl Sfu {
             (false, rtcp::TRANSPORT_CC) if video.transport_cc => {
                 video.flight.reported(now, information);
                 video.estimator.feedback(now, information).map_err(|_| Drop::Malformed)?;
-                let target = video.estimator.target();
-                video.pacer.set_rate(target);
-                video.probe(now);
+                let target = video.pace(now);
+                if video.flight.carries(now).is_none() {
+                    video.probe(now);
+                }
                 // What is too much is not sent until the next look.
                 if target.0 < video.given {
                     self.share_out(now, key, out);

@@ -215,11 +215,17 @@ impl Sfu {
     pub(crate) fn pace(&mut self, now: Instant, key: PeerKey, out: &mut impl Output) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let next = pump(now, peer, &self.tracks, &mut self.counters, out);
+        let mut full = false;
         if let Some(video) = peer.video.as_deref_mut() {
             video.paced = next.is_some();
+            full = video.transport_cc && video.flight.fills(now);
         }
         if let Some(due) = next {
             self.wheel.schedule(due, Timer::Pace(key));
+        }
+        // No estimate has seen it yet: what is too much is given up at once.
+        if full {
+            self.share_out(now, key, out);
         }
     }
 
@@ -251,9 +257,10 @@ impl Sfu {
             video.estimator.poll(now);
             video.seek(now);
         }
-        let target = video.estimator.target();
-        video.pacer.set_rate(target);
-        video.probe(now);
+        let target = video.pace(now);
+        if video.flight.carries(now).is_none() {
+            video.probe(now);
+        }
         let tracks = &self.tracks;
         let demands: [Option<Demand<'_>>; MAX_VIDEO_SLOTS] = std::array::from_fn(|slot| {
             let wish = video.wishes[slot].filter(|wish| !wish.paused)?;

@@ -25,6 +25,8 @@ const REPAIR_BURST: Duration = Duration::from_millis(500);
 
 /// A receiver with less than it wishes for is probed this often: soon enough for who waits, and a burst of 15 ms in it.
 const SEEKS_EVERY: Duration = Duration::from_millis(1500);
+/// Share of what came through a full path that is sent on: its queue is to drain.
+const OF_WHAT_CAME: f64 = 0.8;
 /// While too much is under way, whether it still is is seen this often.
 const HELD_UP: Duration = Duration::from_millis(10);
 
@@ -103,6 +105,22 @@ impl VideoReceiver {
         }
     }
 
+    /// What may be shared out, and be sent at that pace: the estimate, or less where it has not yet seen that the path is full.
+    pub(crate) fn pace(&mut self, now: Instant) -> Bitrate {
+        let target = self.estimator.target();
+        match self.flight.carries(now).map(|carried| Bitrate(carried).scale(OF_WHAT_CAME)) {
+            Some(carried) if carried < target => {
+                // The pacer hurries by itself, which is what a full path needs least.
+                self.pacer.set_rate(carried.scale(0.5));
+                carried
+            }
+            _ => {
+                self.pacer.set_rate(target);
+                target
+            }
+        }
+    }
+
     /// What waits to be repeated of a stream is of no use any more.
     pub(crate) fn forget_repairs(&mut self, slot: u8) {
         self.queue.retain(|waiting| waiting.slot != slot || !waiting.repeat);
@@ -170,7 +188,7 @@ impl VideoReceiver {
 /// The transport-wide sequence number of a packet that leaves.
 fn number(now: Instant, len: usize, probe: Option<ProbeId>, estimator: &mut Estimator, flight: &mut Flight) -> u16 {
     let number = estimator.sent(now, len, probe);
-    flight.sent(now, number);
+    flight.sent(now, number, len);
     number
 }
 
