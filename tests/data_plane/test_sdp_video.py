@@ -387,7 +387,7 @@ def test_no_parameters_of_a_codec_become_a_line_of_the_answer(name: str, value: 
 
 @pytest.mark.parametrize(("name", "mixed"), [("chromium-simulcast", True), ("aiortc-video", False)])
 def test_both_forms_of_header_extensions_are_agreed_on_where_they_are_offered(name: str, mixed: bool) -> None:
-    """Without, Chromium sends neither dependency descriptors nor layer allocations: they may be too long for one form."""
+    """Without, Chromium sends neither dependency descriptors nor layer allocations, which may be long."""
     parsed = Offer.parse(offer(name))
     (session, *_) = sections(describe(parsed, local(parsed), CANDIDATES))
     assert ("a=extmap-allow-mixed" in session) is mixed

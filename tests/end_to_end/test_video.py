@@ -18,8 +18,8 @@ from tests.end_to_end.server import Server, serve
 from tests.end_to_end.speech import Voice
 from tests.end_to_end.viewer import Viewer, until, viewer
 
-# Several browsers share two cores here, and stand still by themselves: these tell a picture that goes on from one that does
-# not. What the node does by itself is held to half a second in virtual time (native/sfu/tests/video/paths.rs).
+# Several browsers share two cores here, and stand still by themselves: these tell a picture that goes on from one that
+# does not. What the node does by itself is held to half a second in virtual time (native/sfu/tests/video/paths.rs).
 FREEZE = 1.5  # seconds between two pictures
 SQUEEZED = 3.0  # the same where what was under way must first come through a path that has become narrow
 BREAK = 3000  # milliseconds of sound that may be made up meanwhile
