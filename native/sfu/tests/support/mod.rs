@@ -6,6 +6,7 @@ pub mod chaos;
 pub mod check;
 pub mod client;
 pub mod member;
+pub mod recorder;
 pub mod script;
 pub mod simulated;
 pub mod voice;
@@ -16,11 +17,9 @@ use std::time::{Duration, Instant};
 use audit::Audit;
 use check::Check;
 use client::{Client, Rtp, Setup, nack};
+pub use recorder::Recorder;
 use sfu::drops::Drop;
-use sfu::{
-    Event, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerId, Placement, Rejected, RoomId, Row, RowKind, Settings,
-    Sfu, WorkerId, WorkerSet,
-};
+use sfu::{Event, Path, Placement, Rejected, RoomId, Row, RowKind, Settings, Sfu, WorkerId};
 
 pub const MS: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -28,44 +27,6 @@ pub const SECOND: Duration = Duration::from_secs(1);
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// When the virtual world begins, since 1970.
 pub const WALL_CLOCK: Duration = Duration::from_secs(1_800_000_000);
-
-/// Keeps every effect.
-#[derive(Default)]
-pub struct Recorder {
-    pub sent: Vec<(Path, Vec<u8>)>,
-    pub dtls: Vec<(PeerId, Vec<u8>)>,
-    pub events: Vec<Event>,
-    pub relayed: Vec<(WorkerSet, Vec<u8>)>,
-    pub notes: Vec<(WorkerId, Note)>,
-}
-
-impl Output for Recorder {
-    fn send(&mut self, to: Path, fill: impl FnOnce(&mut [u8; MAX_DATAGRAM]) -> usize) {
-        let mut buf = [0xEE; MAX_DATAGRAM];
-        let len = fill(&mut buf);
-        if len > 0 {
-            self.sent.push((to, buf[..len].to_vec()));
-        }
-    }
-
-    fn dtls(&mut self, peer: PeerId, datagram: &[u8]) {
-        self.dtls.push((peer, datagram.to_vec()));
-    }
-
-    fn event(&mut self, event: Event) {
-        self.events.push(event);
-    }
-
-    fn relay(&mut self, to: WorkerSet, fill: impl FnOnce(&mut [u8; MAX_RELAY]) -> usize) {
-        let mut buf = [0xEE; MAX_RELAY];
-        let len = fill(&mut buf);
-        self.relayed.push((to, buf[..len].to_vec()));
-    }
-
-    fn note(&mut self, to: WorkerId, note: Note) {
-        self.notes.push((to, note));
-    }
-}
 
 /// Of a worker that is alone.
 pub fn settings(audio_slots: usize, seed: u64) -> Settings {

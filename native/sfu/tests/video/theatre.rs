@@ -10,12 +10,13 @@ use sfu::rtcp::{self, Packet, Writer};
 use sfu::srtp::{Inbound, MasterKey, Outbound, Profile};
 use sfu::video::{Codec, Glance, glance};
 use sfu::{
-    Event, Extensions, Keys, MAX_DATAGRAM, MAX_RELAY, Note, Output, Path, PeerConfig, PeerId, Placement, RoomId,
-    Settings, Sfu, VideoCodec, VideoConfig, VideoSlotConfig, VideoSourceConfig, Wish, WorkerId, WorkerSet,
+    Event, Extensions, Keys, MAX_DATAGRAM, Path, PeerConfig, PeerId, Placement, RoomId, Settings, Sfu, VideoCodec,
+    VideoConfig, VideoSlotConfig, VideoSourceConfig, Wish, WorkerId,
 };
 use simulation::{Conditions, Network};
 
 use super::camera::seal;
+use super::recorder::Recorder;
 
 pub const MS: Duration = Duration::from_millis(1);
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -37,40 +38,6 @@ const EXTENSIONS: Extensions = Extensions {
 /// Bits a second of the encodings, as browsers set them.
 pub const RATES: [u64; 3] = [150_000, 500_000, 1_700_000];
 pub const RIDS: [&str; 3] = ["q", "h", "f"];
-
-#[derive(Default)]
-struct Effects {
-    sent: Vec<(Path, Vec<u8>)>,
-    events: Vec<Event>,
-    relayed: Vec<(WorkerSet, Vec<u8>)>,
-    notes: Vec<(WorkerId, Note)>,
-}
-
-impl Output for Effects {
-    fn send(&mut self, to: Path, fill: impl FnOnce(&mut [u8; MAX_DATAGRAM]) -> usize) {
-        let mut buf = [0xEE; MAX_DATAGRAM];
-        let len = fill(&mut buf);
-        if len > 0 {
-            self.sent.push((to, buf[..len].to_vec()));
-        }
-    }
-
-    fn dtls(&mut self, _: PeerId, _: &[u8]) {}
-
-    fn event(&mut self, event: Event) {
-        self.events.push(event);
-    }
-
-    fn relay(&mut self, to: WorkerSet, fill: impl FnOnce(&mut [u8; MAX_RELAY]) -> usize) {
-        let mut buf = [0xEE; MAX_RELAY];
-        let len = fill(&mut buf);
-        self.relayed.push((to, buf[..len].to_vec()));
-    }
-
-    fn note(&mut self, to: WorkerId, note: Note) {
-        self.notes.push((to, note));
-    }
-}
 
 /// One encoder.
 pub struct Encoder {
@@ -206,7 +173,7 @@ impl Theatre {
         };
         self.network.attach(address, up, down);
         let placement = Placement { room: RoomId(1), home: WorkerId(0) };
-        let mut out = Effects::default();
+        let mut out = Recorder::default();
         self.sfus[worker].add_peer(self.now, placement, PeerId(number), config.clone(), &mut out).expect("a peer");
         self.people.push(Person {
             id: PeerId(number),
@@ -247,7 +214,7 @@ impl Theatre {
         let person = self.people.len() - 1;
         self.check(person);
         self.run(60 * MS);
-        let mut out = Effects::default();
+        let mut out = Recorder::default();
         self.sfus[worker].set_keys(PeerId(number), keys, &mut out);
         if camera {
             self.sfus[worker].set_sharing(self.now, PeerId(number), &[1000 + n], false, &mut out);
@@ -258,7 +225,7 @@ impl Theatre {
 
     pub fn leave(&mut self, person: usize) {
         let (worker, id) = (self.people[person].worker, self.people[person].id);
-        let mut out = Effects::default();
+        let mut out = Recorder::default();
         self.sfus[worker].remove_peer(self.now, id, &mut out);
         self.perform(worker, out);
         self.people[person].encoders.clear();
@@ -266,7 +233,7 @@ impl Theatre {
 
     pub fn share(&mut self, person: usize, csrcs: &[u32]) {
         let (worker, id) = (self.people[person].worker, self.people[person].id);
-        let mut out = Effects::default();
+        let mut out = Recorder::default();
         self.sfus[worker].set_sharing(self.now, id, csrcs, false, &mut out);
         self.perform(worker, out);
     }
@@ -282,12 +249,12 @@ impl Theatre {
         };
         let wishes: Vec<_> = wishes.iter().map(wish).collect();
         let (worker, id) = (self.people[person].worker, self.people[person].id);
-        let mut out = Effects::default();
+        let mut out = Recorder::default();
         self.sfus[worker].watch(self.now, id, &wishes, &mut out);
         self.perform(worker, out);
     }
 
-    fn perform(&mut self, worker: usize, out: Effects) {
+    fn perform(&mut self, worker: usize, out: Recorder) {
         let node: SocketAddr = NODE.parse().unwrap();
         for (path, bytes) in out.sent {
             self.network.send(self.now, node, path.remote, bytes);
@@ -307,13 +274,13 @@ impl Theatre {
         self.events.extend(out.events.into_iter().map(|event| (at, event)));
         // Between workers all comes at once: what they do on time is tested elsewhere.
         for (to, note) in out.notes {
-            let mut more = Effects::default();
+            let mut more = Recorder::default();
             self.sfus[usize::from(to.0)].noted(self.now, WorkerId(worker as u8), note, &mut more);
             self.perform(usize::from(to.0), more);
         }
         for (to, bytes) in out.relayed {
             for to in to.iter() {
-                let mut more = Effects::default();
+                let mut more = Recorder::default();
                 self.sfus[usize::from(to.0)].relayed(self.now, &bytes, &mut more);
                 self.perform(usize::from(to.0), more);
             }
@@ -349,7 +316,7 @@ impl Theatre {
             let next = due.chain(self.people.iter().map(|person| person.next_check)).min().unwrap_or(until);
             self.now = next.max(self.now).min(until);
             for worker in 0..self.sfus.len() {
-                let mut out = Effects::default();
+                let mut out = Recorder::default();
                 self.deadlines[worker] = self.sfus[worker].poll(self.now, &mut out);
                 self.perform(worker, out);
             }
@@ -375,7 +342,7 @@ impl Theatre {
         if to == node {
             let Some(person) = self.people.iter().find(|person| person.address == from) else { return };
             let worker = person.worker;
-            let mut out = Effects::default();
+            let mut out = Recorder::default();
             self.sfus[worker].handle(self.now, Path { local: 0, remote: from }, &mut bytes, &mut out);
             self.deadlines[worker] = self.sfus[worker].poll(self.now, &mut out);
             self.perform(worker, out);
