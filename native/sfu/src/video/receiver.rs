@@ -293,3 +293,29 @@ pub(crate) fn bits_per_second(bytes: u64, over: Duration) -> Bitrate {
     let micros = over.as_micros().max(1) as u64;
     Bitrate(bytes * 8 * 1_000_000 / micros)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::switch::{Place, Switch};
+    use super::super::{Codec, Numbers};
+    use super::*;
+    use crate::VideoSlotConfig;
+
+    #[test]
+    fn numbers_are_withdrawn_in_a_row_from_the_newest_and_no_others() {
+        let now = Instant::now();
+        let slot = VideoSlotConfig { ssrc: 1, rtx_ssrc: 2, codecs: Vec::new() };
+        let config = VideoConfig { slots: vec![slot], ..VideoConfig::default() };
+        let mut video = VideoReceiver::new(now, config, || 0);
+        video.streams[0].switch = Switch::new(105);
+        let place = |out_index| Place { out_index, timestamp: 0, marker: false, numbers: Numbers::default() };
+        // 102 and 103 have left, or are still to come; 99 came late.
+        for out_index in [101, 104, 99, 105] {
+            let (track, codec, place) = (TrackKey::default(), Codec::Vp8, place(out_index));
+            video.wait(0, Placed { track, encoding: 0, codec, index: Some(1), place });
+        }
+        video.withdraw(0);
+        let left: Vec<_> = video.queue.iter().map(|waiting| waiting.placed.place.out_index).collect();
+        assert_eq!((left, video.streams[0].switch.newest()), (vec![101, 99], 103));
+    }
+}

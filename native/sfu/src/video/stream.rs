@@ -276,3 +276,23 @@ fn finish(
     stamp(out, written.transport, number(len + TAG));
     with.srtp.protect(index, out, written.len, len)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::video::Numbers;
+
+    #[test]
+    fn what_was_shown_before_is_not_repaired_and_neither_is_what_never_left() {
+        let now = Instant::now();
+        let mut stream = VideoStream::new(VideoSlotConfig { ssrc: 1, rtx_ssrc: 2, codecs: Vec::new() }, 0, 0);
+        for out_index in 10..20 {
+            let place = Place { out_index, timestamp: 0, marker: false, numbers: Numbers::default() };
+            let (track, codec) = (TrackKey::default(), Codec::Vp8);
+            stream.record(Placed { track, encoding: 0, codec, index: Some(1), place });
+        }
+        (stream.begun, stream.sent) = (14, Some(17));
+        let repaired: Vec<u16> = (10..20).filter(|each| stream.missed(now, *each, Duration::ZERO).is_some()).collect();
+        assert_eq!(repaired, [14, 15, 16, 17]);
+    }
+}
