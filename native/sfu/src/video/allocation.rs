@@ -192,6 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_too_much_a_moment_ago_is_given_only_where_there_is_plenty() {
+        let offers = offers();
+        let daunted = |budget| {
+            let demand = Demand { below: level(1, 0), ..demand(&offers, 640, 0, level(0, 2)).unwrap() };
+            allocate(budget, &[Some(demand)])[0].level
+        };
+        assert_eq!((daunted(400_000), daunted(850_000)), (level(0, 2), level(1, 2)));
+    }
+
+    #[test]
     fn equals_get_the_same() {
         let offers = offers();
         let demands: Vec<_> = (0..4).map(|_| demand(&offers, 1280, 7, None)).collect();
